@@ -1,0 +1,38 @@
+# make demo    the whole domain on one machine, with made-up people      make check  every check, counted
+# make test    setup, then all tests (ARGS="tests/unit -k …" for some)   make fix    mend what a tool can mend
+# make setup   Python packages, jars, system parts                       make bench  the measurements
+# make lock    renew requirements.lock from pyproject.toml
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := test
+.PHONY: setup demo test check fix bench lock
+ARGS ?=
+
+# python3 is another version on many machines; only 3.11 will do.
+PYTHON := $(firstword $(foreach name,python3.11 python3,$(shell $(name) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null && command -v $(name))))
+
+setup:
+ifeq ($(PYTHON),)
+	@echo "setup: Python 3.11 is needed; on Debian 12 type: sudo apt-get install -y python3.11 python3.11-venv" >&2; exit 30
+endif
+	@$(PYTHON) -m infra.setup
+
+demo: setup
+	@.venv/bin/shuzha demo $(ARGS)
+
+test: setup
+	@.venv/bin/python -m pytest $(ARGS)
+
+check: setup
+	@.venv/bin/python -m infra.checks
+
+fix: setup
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+bench: setup
+	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; .venv/bin/python "$$file" $(ARGS); done
+
+lock: setup
+	@.tools/uv/bin/uv pip compile --quiet pyproject.toml --extra dev --generate-hashes --python-version 3.11 -o requirements.lock
+	@$(PYTHON) -m infra.setup

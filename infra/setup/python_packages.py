@@ -83,7 +83,15 @@ def _provide_uv() -> None:
     say("fetching the installer (uv)")
     shutil.rmtree(UV_HOME, ignore_errors=True)
     run([sys.executable, "-m", "venv", UV_HOME], why="installer")
-    pip = [UV_HOME / "bin" / "python", "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
+    pip: list[str | Path] = [
+        UV_HOME / "bin" / "python",
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--require-hashes",
+        "--no-deps",
+    ]
     try:
         run([*pip, "--only-binary", ":all:", "-r", UV_LOCK], why="installer")
     except SetupError as error:
@@ -107,13 +115,20 @@ def _installer(*words: str) -> list[str | Path]:
 
 def _install_locked() -> None:
     # pip has no sync: what is already there is renewed, what is no longer locked stays until .venv is made anew.
-    source = [LOCK] if uv_runs() else ["-r", LOCK]
+    source: list[str | Path] = [LOCK] if uv_runs() else ["-r", LOCK]
     run([*_installer("sync"), "--require-hashes", *source], why="Python packages")
 
 
 def _install_ourselves() -> None:
     # "compat" puts the repository's root on the path, so that a new package needs no second setup.
-    own = ["--no-deps", "--no-build-isolation", "--config-settings", "editable_mode=compat", "-e", ROOT]
+    own: list[str | Path] = [
+        "--no-deps",
+        "--no-build-isolation",
+        "--config-settings",
+        "editable_mode=compat",
+        "-e",
+        ROOT,
+    ]
     run([*_installer("install"), *own], why="our own package")
-    probe = [PYTHON, "-I", "-c", "import lineage, sandbox, desensitize, jobs, export_gate, console"]
+    probe: list[str | Path] = [PYTHON, "-I", "-c", "import lineage, sandbox, desensitize, jobs, export_gate, console"]
     run(probe, why="our own package cannot be imported")

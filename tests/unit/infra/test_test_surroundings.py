@@ -16,7 +16,11 @@ from pytest_socket import SocketConnectBlockedError
 def test_network_beyond_the_allowed_addresses_is_blocked() -> None:
     # 127.0.0.2 is not on the list but is this machine: were the block broken, nothing would leave.
     # The block also warns, and a warning is an error here.
-    with socket.socket() as client, pytest.warns(UserWarning), pytest.raises(SocketConnectBlockedError):
+    with (
+        socket.socket() as client,
+        pytest.warns(UserWarning, match="tried to use"),
+        pytest.raises(SocketConnectBlockedError),
+    ):
         client.connect(("127.0.0.2", 9))
 
 
@@ -60,6 +64,5 @@ def test_postgres_dies_with_a_killed_run(postgres_url: str) -> None:
     holder.stdin.close()
     holder.stdout.close()
     # The server closes what is open when it dies; no data ever comes from it before we speak.
-    with connection:
-        with contextlib.suppress(ConnectionResetError):
-            assert connection.recv(1) == b""
+    with connection, contextlib.suppress(ConnectionResetError):
+        assert connection.recv(1) == b""

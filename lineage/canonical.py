@@ -20,37 +20,44 @@ def encode(value: Json) -> bytes:
         TypeError: a float, or anything JSON does not know. Measures are written as decimal strings.
         ValueError: an integer beyond 2**53 - 1, or a string that is not Unicode text.
     """
-    _check(value)
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("utf-8")
+    ordered = _ordered(value)
+    return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
 
 
 def decode(data: bytes) -> Json:
-    """Read canonical bytes back; refuses what ``encode`` would not have written (law 7)."""
-    value: Json = json.loads(data)
-    if encode(value) != data:
+    """Read canonical bytes back; refuses what ``encode`` would not have written (law 7).
+
+    Raises:
+        TypeError, ValueError: the bytes are not the canonical form of any value.
+    """
+    try:
+        value: Json = json.loads(data)
+        same = encode(value) == data
+    except RecursionError as error:
+        raise ValueError("the bytes are nested too deeply") from error
+    if not same:
         raise ValueError("the bytes are JSON, but not in canonical form")
     return value
 
 
-def _check(value: Json) -> None:
+def _ordered(value: Json) -> Json:
     match value:
         case None | bool() | str():
-            return
+            return value
         case int():
             if abs(value) > _LARGEST_EXACT:
                 raise ValueError("an integer beyond 2**53 - 1 has no canonical form; write it as a string")
+            return value
         case Mapping():
-            _check_mapping(value)
+            return _ordered_mapping(value)
         case list() | tuple():
-            for item in value:
-                _check(item)
+            return [_ordered(item) for item in value]
         case _:
             raise TypeError(f"{type(value).__name__} has no canonical form")
 
 
-def _check_mapping(value: Mapping[Any, Json]) -> None:
-    for key, item in value.items():
-        # Sorting by code point equals RFC 8785's order by UTF-16 unit only below the surrogates' range.
-        if not isinstance(key, str) or any(ord(char) > 0xD7FF for char in key):
-            raise TypeError("object keys are strings of the basic plane")
-        _check(item)
+def _ordered_mapping(value: Mapping[Any, Json]) -> Json:
+    if not all(isinstance(key, str) for key in value):
+        raise TypeError("object keys are strings")
+    # RFC 8785 §3.2.3 sorts by UTF-16 unit, which is not code point order once a key leaves the basic plane.
+    return {key: _ordered(value[key]) for key in sorted(value, key=lambda key: key.encode("utf-16-be"))}

@@ -6,6 +6,7 @@ under contention, whatever the busy timeout). PostgreSQL: an advisory lock held 
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,10 @@ from lineage.errors import MissingPartError
 
 _WRITE_LOCK = 0x73687A68  # "shzh": one lock for all writers of the domain
 _BUSY_SECONDS = 30
-_DATA_CHANGES = ("INSERT", "UPDATE", "DELETE")
+_DATA_CHANGE = re.compile(
+    r"\s*(WITH\b.*\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM|MERGE\s+INTO)|INSERT|UPDATE|DELETE|MERGE|REPLACE|TRUNCATE|COPY)\b",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 class Database:
@@ -68,7 +72,12 @@ class Database:
         except OperationalError as error:
             raise MissingPartError("database.unreachable", url=self.url.render_as_string(hide_password=True)) from error
         with connection:
-            yield connection.execution_options(shuzha_write=write)
+            yield connection.execution_options(shuzha_write=write, **self._snapshot(write=write))
+
+    def _snapshot(self, *, write: bool) -> dict[str, Any]:
+        # PostgreSQL's default would show a reader each commit as it happens: a log under verification would seem cut or unsigned.
+        reads_one_state = self._sqlite or write
+        return {} if reads_one_state else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
 
 def changes(connection: Connection) -> int:
@@ -96,5 +105,5 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _count_change(connection: Connection, _cursor: Any, statement: str, *_rest: Any) -> None:
-    if statement.lstrip()[:6].upper() in _DATA_CHANGES:
+    if _DATA_CHANGE.match(statement):
         connection.info["changes"] = connection.info.get("changes", 0) + 1

@@ -23,6 +23,7 @@ from lineage import merkle
 from lineage.canonical import Json, decode, encode
 from lineage.clock import Clock, stamp
 from lineage.database import Database, changes
+from lineage.errors import GateRefusedError, MissingPartError
 from lineage.kinds import Kind
 from lineage.note import Checkpoint, Signer
 from lineage.schema import log_checkpoint, log_entry, log_node, log_payload, log_subject
@@ -45,7 +46,7 @@ PLATFORM = Actor("platform", "platform")
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry as read back."""
+    """An entry as read back. ``payload_kept`` is false when only the header is left; the payload is then empty (L3)."""
 
     seq: int
     kind: Kind
@@ -53,6 +54,7 @@ class Entry:
     actor: Actor
     subjects: tuple[str, ...]
     payload: Mapping[str, Any]
+    payload_kept: bool = True
 
 
 class Change:
@@ -93,7 +95,11 @@ class Change:
 
 
 class Log:
-    """The log of one domain. ``checkpoint_file`` lies outside the database, so that a cut tail is seen (L5)."""
+    """The log of one domain. ``checkpoint_file`` lies outside the database, so that a cut tail is seen (L5).
+
+    The key signs only what extends that file: whoever may write to the database cannot rewrite it and then wait for an honest
+    change to have the rewritten history signed (law 5).
+    """
 
     def __init__(self, database: Database, signer: Signer, clock: Clock, checkpoint_file: Path) -> None:
         self.database = database
@@ -107,13 +113,15 @@ class Log:
 
         Raises:
             UnloggedChangeError: data changed and nothing was recorded; nothing is kept.
+            GateRefusedError: the log does not extend its last signed checkpoint; nothing is kept.
+            MissingPartError: the database or the checkpoint file is missing; nothing is kept.
         """
         note = b""
         with self.database.write() as connection:
             change = Change(connection, actor, self.clock())
             yield change
             if change.next > change.first:
-                note = self._checkpoint(connection, change.next)
+                note = self._checkpoint(connection, change.first, change.next)
             elif changes(connection):
                 raise UnloggedChangeError("a change without a log entry")
         if note:
@@ -124,11 +132,33 @@ class Log:
         found = select(log_subject.c.seq).where(log_subject.c.subject == subject)
         return tuple(entries(connection, found))
 
-    def _checkpoint(self, connection: Connection, size: int) -> bytes:
-        root = merkle.root(size, stored_nodes(connection))
-        note = self.signer.sign(Checkpoint(self.signer.name, size, root).text).encode()
-        connection.execute(insert(log_checkpoint).values(size=size, note=note))
+    def _checkpoint(self, connection: Connection, old: int, new: int) -> bytes:
+        node = stored_nodes(connection)
+        root = merkle.root(new, node)
+        last = self._last_signed(connection, old)
+        if last.size > old:
+            raise GateRefusedError("log.refused-cut", size=old, expected=last.size)
+        path = merkle.consistency(last.size, new, node)
+        if not merkle.verify_consistency(last.size, last.root, new, root, path):
+            raise GateRefusedError("log.refused-rewritten", size=last.size)
+        note = self.signer.sign(Checkpoint(self.signer.name, new, root).text).encode()
+        connection.execute(insert(log_checkpoint).values(size=new, note=note))
         return note
+
+    def _last_signed(self, connection: Connection, size: int) -> Checkpoint:
+        """Give the state that this key is already bound to."""
+        if size == 0 and not self.checkpoint_file.exists():
+            return Checkpoint(self.signer.name, 0, merkle.EMPTY_ROOT)
+        return Checkpoint.open(self._last_note(connection, size), self.signer.verifier)
+
+    def _last_note(self, connection: Connection, size: int) -> str:
+        if self.checkpoint_file.exists():
+            return self.checkpoint_file.read_bytes().decode(errors="replace")
+        # A crash between the very first commit and its publication leaves no file: then one checkpoint covers the whole log.
+        signed = connection.execute(select(log_checkpoint.c.size, log_checkpoint.c.note)).all()
+        if len(signed) != 1 or signed[0].size != size:
+            raise MissingPartError("log.no-checkpoint-file", path=str(self.checkpoint_file))
+        return bytes(signed[0].note).decode(errors="replace")
 
     def _publish(self, note: bytes) -> None:
         """Put the newest checkpoint beside the database; a slower writer must not put an older one over a newer one."""
@@ -156,11 +186,14 @@ def next_seq(connection: Connection) -> int:
 
 
 def stored_nodes(connection: Connection) -> merkle.Node:
-    """Give the stored subtree hashes as a function; a missing one is an error."""
+    """Give the stored subtree hashes as a function; a missing one is a ``GateRefusedError``."""
 
     def node(level: int, position: int) -> bytes:
         query = select(log_node.c.hash).where(log_node.c.level == level, log_node.c.position == position)
-        return bytes(connection.execute(query).scalar_one())
+        found = connection.execute(query).scalar()
+        if found is None:
+            raise GateRefusedError("log.node-missing", level=level, position=position)
+        return bytes(found)
 
     return node
 
@@ -169,16 +202,17 @@ def entries(connection: Connection, chosen: Any = None) -> Iterator[Entry]:
     """Read entries with their payloads in order; ``chosen`` is a select of numbers, all when it is left out."""
     query = (
         select(log_entry.c.seq, log_entry.c.header, log_payload.c.body)
-        .join(log_payload, log_payload.c.seq == log_entry.c.seq)
+        .outerjoin(log_payload, log_payload.c.seq == log_entry.c.seq)
         .order_by(log_entry.c.seq)
     )
     if chosen is not None:
         query = query.where(log_entry.c.seq.in_(chosen))
     for seq, header, body in connection.execute(query):
-        yield _entry(int(seq), bytes(header), bytes(body))
+        yield read_entry(int(seq), bytes(header), None if body is None else bytes(body))
 
 
-def _entry(seq: int, header: bytes, body: bytes) -> Entry:
+def read_entry(seq: int, header: bytes, body: bytes | None) -> Entry:
+    """Read the stored bytes of an entry; ``body`` is None when the payload is gone."""
     fields = cast("Mapping[str, Any]", decode(header))
     return Entry(
         seq=seq,
@@ -186,7 +220,8 @@ def _entry(seq: int, header: bytes, body: bytes) -> Entry:
         time=fields["time"],
         actor=Actor(fields["actor"], fields["organisation"]),
         subjects=tuple(fields["subjects"]),
-        payload=cast("Mapping[str, Any]", decode(body)),
+        payload={} if body is None else cast("Mapping[str, Any]", decode(body)),
+        payload_kept=body is not None,
     )
 
 

@@ -82,6 +82,8 @@ def verify_inclusion(leaf: bytes, index: int, size: int, path: Sequence[bytes], 
 
 def verify_consistency(old: int, old_root: bytes, new: int, new_root: bytes, path: Sequence[bytes]) -> bool:
     """Check that a tree only grew (RFC 9162 §2.1.4.2)."""
+    if old < 0:
+        return False
     if old == new:
         return old_root == new_root and not path
     if old == 0:

@@ -7,7 +7,6 @@ algorithm can stand beside Ed25519 without a new format (D9).
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 from dataclasses import dataclass
 
@@ -22,6 +21,23 @@ _ED25519 = b"\x01"
 _DASH = "—"
 
 
+def decode_base64(text: str) -> bytes:
+    """Read standard base64; refuses a second spelling of the same bytes, so that no bit of a note or a proof is free.
+
+    Raises:
+        ValueError: the text is not the base64 of any bytes.
+    """
+    raw = base64.b64decode(text, validate=True)
+    if base64.b64encode(raw).decode() != text:
+        raise ValueError("not the canonical base64 of its bytes")
+    return raw
+
+
+def _check_name(name: str) -> None:
+    if not name or "+" in name or any(char.isspace() or not char.isprintable() for char in name):
+        raise ValueError("the name of a key is printable text without spaces and plus signs")
+
+
 def _key_id(name: str, public: bytes) -> bytes:
     return hashlib.sha256(name.encode() + b"\n" + _ED25519 + public).digest()[:4]
 
@@ -33,6 +49,11 @@ class Verifier:
     name: str
     public: bytes
 
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        if len(self.public) != 32:
+            raise ValueError("an Ed25519 public key has 32 bytes")
+
     @classmethod
     def decode(cls, encoded: str) -> Verifier:
         """Read a vkey.
@@ -42,12 +63,13 @@ class Verifier:
         """
         try:
             name, key_id, key = encoded.strip().split("+", 2)
-            raw = base64.b64decode(key, validate=True)
-        except (ValueError, binascii.Error) as error:
+            raw = decode_base64(key)
+            verifier = cls(name, raw[1:])
+        except ValueError as error:
             raise GateRefusedError("log.bad-key") from error
-        if raw[:1] != _ED25519 or len(raw) != 33 or _key_id(name, raw[1:]).hex() != key_id:
+        if raw[:1] != _ED25519 or _key_id(name, raw[1:]).hex() != key_id:
             raise GateRefusedError("log.bad-key")
-        return cls(name, raw[1:])
+        return verifier
 
     @property
     def encoded(self) -> str:
@@ -66,7 +88,7 @@ class Verifier:
             raise GateRefusedError("log.bad-note")
         text += "\n"
         expected = _key_id(self.name, self.public)
-        for line in signatures.splitlines():
+        for line in signatures[:-1].split("\n"):
             if self._holds(line, text, expected):
                 return text
         raise GateRefusedError("log.bad-signature", name=self.name)
@@ -76,11 +98,11 @@ class Verifier:
         if len(parts) != 3 or parts[0] != _DASH or parts[1] != self.name:
             return False
         try:
-            raw = base64.b64decode(parts[2], validate=True)
+            raw = decode_base64(parts[2])
             if raw[:4] != expected:
                 return False
             Ed25519PublicKey.from_public_bytes(self.public).verify(raw[4:], text.encode())
-        except (binascii.Error, InvalidSignature):
+        except (ValueError, InvalidSignature):
             return False
         return True
 
@@ -91,6 +113,9 @@ class Signer:
 
     name: str
     private: Ed25519PrivateKey
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
 
     @classmethod
     def generate(cls, name: str) -> Signer:
@@ -137,6 +162,18 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
     @classmethod
+    def open(cls, note: str, verifier: Verifier) -> Checkpoint:
+        """Read a signed checkpoint: the key's signature, over a log of the key's own name.
+
+        Raises:
+            GateRefusedError: the signature does not hold, the text is no checkpoint, or it is one of another log.
+        """
+        checkpoint = cls.parse(verifier.open(note))
+        if checkpoint.origin != verifier.name:
+            raise GateRefusedError("log.other-log", origin=checkpoint.origin, name=verifier.name)
+        return checkpoint
+
+    @classmethod
     def parse(cls, text: str) -> Checkpoint:
         """Read the body of a note.
 
@@ -145,9 +182,9 @@ class Checkpoint:
         """
         lines = text.split("\n")
         try:
-            origin, size, root = lines[0], lines[1], base64.b64decode(lines[2], validate=True)
+            origin, size, root = lines[0], lines[1], decode_base64(lines[2])
             checkpoint = cls(origin, int(size), root)
-        except (IndexError, ValueError, binascii.Error) as error:
+        except (IndexError, ValueError) as error:
             raise GateRefusedError("log.bad-note") from error
         if not origin or len(root) != 32 or checkpoint.size < 0 or str(checkpoint.size) != size:
             raise GateRefusedError("log.bad-note")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
@@ -11,7 +10,7 @@ from sqlalchemy import Connection, select
 from lineage import merkle
 from lineage.errors import GateRefusedError
 from lineage.log import latest_checkpoint, stored_nodes
-from lineage.note import Checkpoint, Verifier
+from lineage.note import Checkpoint, Verifier, decode_base64
 from lineage.schema import log_entry
 
 
@@ -45,21 +44,22 @@ class Proof:
         lines = head.split("\n")
         try:
             extra, index = lines[1].removeprefix("extra "), int(lines[2].removeprefix("index "))
-            path = tuple(base64.b64decode(line, validate=True) for line in lines[3:])
-            header = base64.b64decode(extra, validate=True)
-        except (IndexError, ValueError, binascii.Error) as error:
+            path = tuple(decode_base64(line) for line in lines[3:])
+            proof = cls(decode_base64(extra), index, path, checkpoint)
+        except (IndexError, ValueError) as error:
             raise GateRefusedError("log.bad-proof") from error
-        if not separator or lines[0] != _MAGIC:
+        # One text for one proof: whatever was read too kindly above does not survive being written again.
+        if not separator or proof.text != text:
             raise GateRefusedError("log.bad-proof")
-        return cls(header, index, path, checkpoint)
+        return proof
 
     def check(self, verifier: Verifier) -> Checkpoint:
         """Check the checkpoint's signature and the path to its root.
 
         Raises:
-            GateRefusedError: the signature is not the domain's, or the entry is not in that tree.
+            GateRefusedError: the signature is not the domain's, the log is another one, or the entry is not in that tree.
         """
-        checkpoint = Checkpoint.parse(verifier.open(self.checkpoint))
+        checkpoint = Checkpoint.open(self.checkpoint, verifier)
         leaf = merkle.leaf_hash(self.header)
         if not merkle.verify_inclusion(leaf, self.index, checkpoint.size, self.path, checkpoint.root):
             raise GateRefusedError("log.not-included", seq=self.index)
@@ -70,11 +70,11 @@ def prove(connection: Connection, seq: int) -> Proof:
     """Prove that an entry is in the tree of the newest checkpoint.
 
     Raises:
-        GateRefusedError: there is no such entry, or no checkpoint over it.
+        GateRefusedError: there is no such entry, no checkpoint over it, or the stored hashes do not suffice.
     """
     header = connection.execute(select(log_entry.c.header).where(log_entry.c.seq == seq)).scalar()
     note = latest_checkpoint(connection)
-    if header is None or note is None:
+    size = Checkpoint.parse(note).size if note is not None else 0
+    if header is None or note is None or seq >= size:
         raise GateRefusedError("log.no-entry", seq=seq)
-    size = int(note.split("\n")[1])
     return Proof(bytes(header), seq, merkle.inclusion(seq, size, stored_nodes(connection)), note)

@@ -6,7 +6,8 @@ Invariants, checked in this order; each problem names the entry or the range of 
  3. each stored leaf hash is the header's (changed, when the cache was not rewritten too)
  4. at every signed checkpoint the recomputed root is the signed one (rewritten; the range between two checkpoints)
  5. every checkpoint is signed by the log's key for this log and sits at its own size (replaced)
- 6. the newest checkpoint covers every entry, and no checkpoint kept elsewhere is ahead of the log or of another history (cut, forked)
+ 6. the stored tree and the index of subjects are what the entries give (hidden from audits, proofs spoilt)
+ 7. the newest checkpoint covers every entry, and no checkpoint kept elsewhere is ahead of the log or of another history (cut, forked)
 """
 
 from __future__ import annotations
@@ -19,18 +20,15 @@ from sqlalchemy import Connection, select
 
 from lineage import merkle
 from lineage.canonical import decode
-from lineage.errors import GateRefusedError, Param
+from lineage.derived import StoredTree, index_problems
+from lineage.errors import GateRefusedError
 from lineage.log import commitment
 from lineage.note import Checkpoint, Verifier
+from lineage.problem import Problem
 from lineage.schema import log_checkpoint, log_entry, log_node, log_payload
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One broken invariant: a code of the message catalogue and its parameters."""
-
-    code: str
-    params: Mapping[str, Param]
+__all__ = ["Problem", "Verification", "verify"]
 
 
 @dataclass(frozen=True)
@@ -54,12 +52,12 @@ class _Tree:
         self.size = 0
         self._stack: list[bytes] = []
 
-    def append(self, leaf: bytes) -> None:
-        value, size = leaf, self.size
-        while size % 2 == 1:
-            value, size = merkle.node_hash(self._stack.pop(), value), size // 2
-        self._stack.append(value)
+    def append(self, leaf: bytes) -> list[tuple[int, int, bytes]]:
+        """Give each (level, position, hash) that became complete."""
+        made = list(merkle.completed(self.size, leaf, lambda _level, _position: self._stack.pop()))
+        self._stack.append(made[-1][2])
         self.size += 1
+        return made
 
     @property
     def root(self) -> bytes:
@@ -78,13 +76,16 @@ def verify(connection: Connection, verifier: Verifier, witnesses: Iterable[str] 
     problems += bad
     kept, bad = _witnesses(witnesses, verifier)
     problems += bad
-    tree, roots = _Tree(), {}
+    tree, roots = _Tree(), {0: merkle.EMPTY_ROOT}
     wanted = {point.size for point in (*signed, *kept)}
+    stored = StoredTree(connection)
     for leaf, found in _leaves(connection):
-        problems += found
-        tree.append(leaf)
+        spoilt = list(stored.compare(tree.append(leaf)))
+        problems += found or spoilt
         if tree.size in wanted:
             roots[tree.size] = tree.root
+    problems += stored.rest()
+    problems += index_problems(connection)
     problems += _against_signed(signed, roots, tree.size, problems)
     problems += _against_witnesses(kept, roots, tree.size)
     return Verification(tree.size, tree.root.hex(), tuple(problems))
@@ -144,15 +145,15 @@ def _witnesses(notes: Iterable[str], verifier: Verifier) -> tuple[list[Checkpoin
 
 def _open(note: str, verifier: Verifier) -> Checkpoint | None:
     try:
-        point = Checkpoint.parse(verifier.open(note))
+        return Checkpoint.open(note, verifier)
     except GateRefusedError:
         return None
-    return point if point.origin == verifier.name else None
 
 
 def _against_signed(
     signed: list[Checkpoint], roots: Mapping[int, bytes], size: int, known: list[Problem]
 ) -> Iterator[Problem]:
+    named = {int(problem.params["seq"]) for problem in known if problem.code.startswith("log.entry")}
     newest = max((point.size for point in signed), default=0)
     if newest > size:
         yield Problem("log.tail-missing", {"size": size, "expected": newest})
@@ -161,8 +162,8 @@ def _against_signed(
     low = 0
     for point in signed:
         if point.size <= size and roots[point.size] != point.root:
-            # Every later root differs too: only the first says where, and an entry already named says it better.
-            if not any(problem.code.startswith(("log.entry", "log.payload")) for problem in known):
+            # Every later root differs too: only the first says where, and an entry of this range already named says it better.
+            if not any(low <= seq < point.size for seq in named):
                 yield Problem("log.range-changed", {"first": low, "last": point.size - 1})
             return
         low = point.size
@@ -172,5 +173,5 @@ def _against_witnesses(kept: list[Checkpoint], roots: Mapping[int, bytes], size:
     for point in kept:
         if point.size > size:
             yield Problem("log.tail-missing", {"size": size, "expected": point.size})
-        elif point.size and roots[point.size] != point.root:
+        elif roots[point.size] != point.root:
             yield Problem("log.forked", {"size": point.size})

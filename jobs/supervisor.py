@@ -1,0 +1,291 @@
+"""The supervisor carries queued runs through their machine: prepare → run → collect → clean up, one at a time under one lock.
+
+What a crash leaves is settled by ``reconcile`` before anything new starts (law 7). Nothing runs twice: a run goes back to the queue
+only from ``preparing``, where no line of the tenant's code has run; one that was ``running`` ends as failed; one that was
+``collecting`` is failed too, because its outbox died with the jail. Nothing leaves: collected files lie in the run's own root-only
+folder, and only the gate reads them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from sqlalchemy import Connection
+
+from jobs.jail.runtimes import Runtime as JailRuntime
+from jobs.jail.runtimes import python_runtime, spark_runtime
+from jobs.jail.spec import Ending, Jail, JailSpec, Limits, Outcome
+from jobs.promotion import check_promoted
+from jobs.runs import Job, Run, Stage, get_job, get_run, interrupted, move, next_queued
+from jobs.spec import JobSpec, RunSpec, Runtime, load_job
+from jobs.states import RunState
+from lineage.canonical import Json
+from lineage.clock import stamp
+from lineage.errors import GateRefusedError, MissingPartError, NotPermittedError, ShuzhaError
+from sandbox.agreements import reason_not_to_work
+from sandbox.domain import Domain
+from sandbox.grants import Grant, Zone, live_grant, tables_of, zone_opened
+from sandbox.parties import get_organisation, get_person
+from sandbox.states import PersonState
+from sandbox.storage import sweep
+
+
+_LOOK_EVERY = 0.5
+"""Seconds between two looks whether a run must stop: a suspension stops it well within a few seconds (A8, law 10)."""
+
+ZONES: Mapping[Stage, Zone] = {Stage.DEVELOPMENT: Zone.VIEW, Stage.PRODUCTION: Zone.INPUT}
+"""Development sees views and production reads inputs; there is no other way to name a zone for a run (D3)."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is known of a run before it starts."""
+
+    run: Run
+    job: Job
+    spec: JobSpec
+    grant: Grant
+    uid: int
+
+
+@contextmanager
+def supervisor_lock(domain: Domain) -> Iterator[bool]:
+    """Try to become the one supervisor of a domain for the time of a block; False when another process is."""
+    with (domain.home / "run" / "supervisor.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+class Supervisor:
+    """Runs what is queued. Must hold ``supervisor_lock``."""
+
+    def __init__(self, domain: Domain, jail: Jail, jars: Path) -> None:
+        self.domain = domain
+        self.jail = jail
+        self.jars = jars
+
+    def drain(self) -> int:
+        """Settle what a crash left, then run the queue empty; gives how many runs were started."""
+        self.reconcile()
+        started = 0
+        while (found := self._next()) is not None:
+            self._carry(found)
+            started += 1
+        return started
+
+    def reconcile(self) -> None:
+        """Settle interrupted runs; safe to repeat."""
+        sweep(self.domain.mounts)
+        with self.domain.read() as connection:
+            left = interrupted(connection)
+        for found in left:
+            shutil.rmtree(_workspace(self.domain, found.id), ignore_errors=True)
+            shutil.rmtree(outbox_of(self.domain, found.id), ignore_errors=True)
+            if found.state is RunState.PREPARING:
+                move(self.domain, found.id, RunState.QUEUED, "reason.requeued")
+            else:
+                move(self.domain, found.id, RunState.FAILED, "reason.supervisor-died")
+
+    def _next(self) -> Run | None:
+        with self.domain.read() as connection:
+            return next_queued(connection)
+
+    def _carry(self, found: Run) -> None:
+        """Carry one run to its end; a refusal or a missing part ends it as failed with that reason."""
+        try:
+            task = self._task(found)
+        except ShuzhaError as error:
+            move(self.domain, found.id, RunState.FAILED, error.code)
+            return
+        move(self.domain, found.id, RunState.PREPARING, "reason.preparing")
+        try:
+            with zone_opened(self.domain, task.grant, ZONES[found.stage]) as folder:
+                self._run_in_jail(task, folder)
+        except ShuzhaError as error:
+            self._fail(found.id, error.code)
+
+    def _task(self, found: Run) -> _Task:
+        at = stamp(self.domain.now())
+        with self.domain.read() as connection:
+            job = get_job(connection, found.job)
+            check_can_start(connection, found, job, at)
+            grant = live_grant(connection, job.scenario, at)
+            uid = get_organisation(connection, job.tenant).uid
+        if uid is None:
+            raise MissingPartError("run.no-uid", tenant=job.tenant)
+        return _Task(found, job, load_job(frozen_folder(self.domain, job)), grant, uid)
+
+    def _run_in_jail(self, task: _Task, folder: Path) -> None:
+        spec = self._jail_spec(task, folder)
+        self.jail.prepare(spec)
+        try:
+            move(self.domain, task.run.id, RunState.RUNNING, "reason.running")
+            outcome = self.jail.run(spec, self._must_stop(task))
+            self._keep_log(task, outcome)
+            if outcome.ending is not Ending.DONE:
+                state = RunState.CANCELLED if outcome.ending is Ending.CANCELLED else RunState.FAILED
+                move(self.domain, task.run.id, state, self._ending_reason(task, outcome), _metered(outcome))
+                return
+            move(self.domain, task.run.id, RunState.COLLECTING, "reason.collecting", _metered(outcome))
+            target = outbox_of(self.domain, task.run.id)
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.jail.collect(spec, target)
+            move(self.domain, task.run.id, RunState.SUCCEEDED, "reason.ended.done", _metered(outcome))
+        finally:
+            self.jail.cleanup(spec)
+            shutil.rmtree(spec.workspace, ignore_errors=True)
+
+    def _jail_spec(self, task: _Task, folder: Path) -> JailSpec:
+        chosen = task.spec.runs[task.run.position]
+        with self.domain.read() as connection:
+            tables = tables_of(connection, task.grant, ZONES[task.run.stage])
+        workspace = _workspace(self.domain, task.run.id)
+        shutil.rmtree(workspace, ignore_errors=True)
+        workspace.mkdir(mode=0o700, parents=True)
+        mounts = {f"/in/{name}": folder / tables[source].id for name, source in task.spec.inputs.items()}
+        runtime = _runtime(chosen, self.jars)
+        return JailSpec(
+            name=task.run.id,
+            workspace=workspace,
+            uid=task.uid,
+            argv=(*runtime.argv, "/opt/sdk/runner.py"),
+            environment=runtime.environment,
+            read_only={**runtime.read_only, **mounts, "/job": _job_copy(self.domain, task, workspace)},
+            limits=Limits(memory_bytes=chosen.memory_bytes, seconds=chosen.minutes * 60, cores=chosen.cores),
+        )
+
+    def _must_stop(self, task: _Task) -> Callable[[], bool]:
+        """Look at the database now and then: cancelled by its owner, or its tenant may not work any more (A8)."""
+        looked, answer = monotonic(), False
+
+        def look() -> bool:
+            nonlocal looked, answer
+            if not answer and monotonic() - looked >= _LOOK_EVERY:
+                looked = monotonic()
+                with self.domain.read() as connection:
+                    asked = get_run(connection, task.run.id).cancel_asked is not None
+                    at = stamp(self.domain.now())
+                    answer = asked or reason_not_to_work(connection, task.job.scenario, at) is not None
+            return answer
+
+        return look
+
+    def _ending_reason(self, task: _Task, outcome: Outcome) -> str:
+        if outcome.ending is Ending.CANCELLED:
+            with self.domain.read() as connection:
+                reason = reason_not_to_work(connection, task.job.scenario, stamp(self.domain.now()))
+            return reason or "reason.cancelled"
+        return f"reason.ended.{outcome.ending}"
+
+    def _keep_log(self, task: _Task, outcome: Outcome) -> None:
+        """Keep the log beside the domain; who may read it is decided where it is shown (law 8)."""
+        target = log_of(self.domain, task.run.id)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if outcome.log.is_file():
+            shutil.copyfile(outcome.log, target)
+
+    def _fail(self, identity: str, reason: str) -> None:
+        """End a run as failed from whatever live state it is in; a run that is over already stays as it is."""
+        with self.domain.read() as connection:
+            state = get_run(connection, identity).state
+        if state in {RunState.PREPARING, RunState.RUNNING, RunState.COLLECTING}:
+            move(self.domain, identity, RunState.FAILED, reason)
+
+
+def check_can_start(connection: Connection, found: Run, job: Job, at: str) -> None:
+    """Check, right before it starts, everything that had to hold when the run was queued (law 10).
+
+    Raises:
+        NotPermittedError: the reason, which becomes the run's.
+    """
+    grant = live_grant(connection, job.scenario, at)
+    person = get_person(connection, found.queued_by)
+    if person.state is not PersonState.ACTIVE or person.id not in grant.persons:
+        raise NotPermittedError("grant.not-named", person=person.name)
+    if found.stage is Stage.PRODUCTION:
+        check_promoted(connection, job)
+
+
+def can_start(connection: Connection, found: Run, job: Job, at: str) -> bool:
+    """Whether ``check_can_start`` would let it start."""
+    try:
+        check_can_start(connection, found, job, at)
+    except NotPermittedError:
+        return False
+    return True
+
+
+def read_log(domain: Domain, found: Run) -> str:
+    """Give a development run's log, with control characters made visible.
+
+    Raises:
+        GateRefusedError: it is a production run: what it says is not heard (law 8).
+    """
+    if found.stage is not Stage.DEVELOPMENT:
+        raise GateRefusedError("run.log-not-heard", run=found.id)
+    path = log_of(domain, found.id)
+    text = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+    return "".join(char if char.isprintable() or char in "\n\t" else "�" for char in text)
+
+
+def frozen_folder(domain: Domain, job: Job) -> Path:
+    """Where a job's frozen folder lies."""
+    return domain.home / "jobs" / job.digest
+
+
+def outbox_of(domain: Domain, run_id: str) -> Path:
+    """Where the collected outbox of a run lies: root-only, read by the gate alone."""
+    return domain.home / "run" / "outbox" / run_id
+
+
+def log_of(domain: Domain, run_id: str) -> Path:
+    """Where the log of a run lies."""
+    return domain.home / "run" / "logs" / f"{run_id}.log"
+
+
+def _workspace(domain: Domain, run_id: str) -> Path:
+    return (domain.home / "run" / "work" / run_id).resolve()
+
+
+def _runtime(chosen: RunSpec, jars: Path) -> JailRuntime:
+    if chosen.runtime is Runtime.SPARK:
+        return spark_runtime(chosen.cores, chosen.memory_bytes, jars)
+    return python_runtime()
+
+
+def _job_copy(domain: Domain, task: _Task, workspace: Path) -> Path:
+    """Copy the frozen folder for this run and add what the in-jail runner needs; readable by the tenant's uid, writable by none."""
+    chosen = task.spec.runs[task.run.position]
+    target = workspace / "job"
+    shutil.copytree(frozen_folder(domain, task.job), target)
+    told: Mapping[str, Json] = {
+        "runtime": chosen.runtime.value,
+        "entry": chosen.entry,
+        "stage": task.run.stage.value,
+        "tables": {name: f"/in/{name}" for name in task.spec.inputs},
+    }
+    (target / "run.json").write_text(json.dumps(told), encoding="utf-8")
+    for path in (target, *target.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return target
+
+
+def _metered(outcome: Outcome) -> Mapping[str, Json]:
+    """What is metered and billed (P7); rounded, because exact numbers are a channel (law 8)."""
+    return {
+        "ending": outcome.ending.value,
+        "wall_seconds": round(outcome.wall_seconds),
+        "cpu_seconds": round(outcome.cpu_seconds),
+        "peak_mebibytes": outcome.peak_bytes // (16 << 20) * 16,
+    }

@@ -1,0 +1,152 @@
+"""A domain: its home folder, database, keys and log, opened as one thing."""
+
+from __future__ import annotations
+
+import secrets
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from lineage.clock import Clock, system_clock
+from lineage.database import Database
+from lineage.errors import DefinitionError, MissingPartError
+from lineage.log import Actor, Change, Log
+from lineage.note import Signer, Verifier
+from sandbox import migrating
+from sandbox.keys import KeyStore
+from sandbox.storage import StorageProvider, provider
+
+
+FORMAT = 1
+_SETTINGS = "domain.toml"
+
+
+@dataclass(frozen=True, repr=False)
+class Domain:
+    """An open domain. Everything that acts takes one; nothing else knows where things lie."""
+
+    home: Path
+    name: str
+    log: Log
+    keys: KeyStore
+    storage: StorageProvider
+    release_signer: Signer
+    clock: Clock
+
+    @property
+    def database(self) -> Database:
+        """The database of the domain and of its log."""
+        return self.log.database
+
+    @property
+    def mounts(self) -> Path:
+        """Root-only folder for open mounts."""
+        return self.home / "run" / "mounts"
+
+    @property
+    def public_keys(self) -> str:
+        """The text of ``domain.pub``: the log's and the release signer's vkeys, all that a recipient needs."""
+        return f"{self.log.signer.verifier.encoded}\n{self.release_signer.verifier.encoded}\n"
+
+    def raw(self, dataset: str) -> Path:
+        """The RAW folder of a dataset; no tenant's code ever runs there (P1)."""
+        return self.home / "raw" / dataset
+
+    def sealed(self, grant: str, zone: str) -> Path:
+        """The sealed folder of one zone of a grant (D1, D3)."""
+        return self.home / "sealed" / grant / zone
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a read transaction."""
+        with self.database.read() as connection:
+            yield connection
+
+    @contextmanager
+    def change(self, actor: Actor) -> Iterator[Change]:
+        """Open a write transaction; what it changes is on the log or is not changed (law 5)."""
+        with self.log.change(actor) as change:
+            yield change
+
+    def now(self) -> datetime:
+        """Give the present moment of the domain's clock."""
+        return self.clock()
+
+
+def create(
+    home: Path, name: str, *, url: str | None = None, storage: str = "gocryptfs", clock: Clock = system_clock
+) -> Domain:
+    """Make the home folder of a new domain: settings, keys, empty database.
+
+    Raises:
+        DefinitionError: the folder holds a domain already, or the name is no host-like name.
+        MissingPartError: the storage provider is unknown, or the database is down.
+    """
+    if (home / _SETTINGS).exists():
+        raise DefinitionError("domain.exists", home=str(home))
+    if not name or any(char in name for char in ' +\n"\\'):
+        raise DefinitionError("domain.bad-name", name=name)
+    provider(storage)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    address = url or f"sqlite:///{(home / 'domain.db').resolve()}"
+    keys = KeyStore(home / "keys")
+    keys.create_root()
+    for purpose in ("log", "release"):
+        keys.write_seed(purpose, secrets.token_bytes(32))
+    for folder in ("raw", "sealed", "run", "jobs", "exports", "releases", "tokens", "public"):
+        (home / folder).mkdir(mode=0o700)
+    migrating.upgrade(address)
+    lines = [f"format = {FORMAT}", f'name = "{name}"', f'database = "{address}"', f'storage = "{storage}"']
+    (home / _SETTINGS).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    domain = open_domain(home, clock=clock)
+    (home / "public" / "domain.pub").write_text(domain.public_keys, encoding="ascii")
+    return domain
+
+
+def open_domain(home: Path, *, clock: Clock = system_clock) -> Domain:
+    """Open a domain.
+
+    Raises:
+        MissingPartError: there is no domain, a key is missing, or its database is of another version (law 7).
+    """
+    try:
+        settings = tomllib.loads((home / _SETTINGS).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise MissingPartError("domain.not-found", home=str(home)) from error
+    if settings["format"] != FORMAT:
+        raise MissingPartError("domain.other-format", found=settings["format"], known=FORMAT)
+    database = Database(settings["database"])
+    migrating.check_current(database)
+    name, keys = settings["name"], KeyStore(home / "keys")
+    signer = Signer.from_seed(f"{name}/log", keys.read_seed("log"))
+    return Domain(
+        home=home,
+        name=name,
+        log=Log(database, signer, clock, home / "checkpoint"),
+        keys=keys,
+        storage=provider(settings["storage"]),
+        release_signer=Signer.from_seed(f"{name}/release", keys.read_seed("release")),
+        clock=clock,
+    )
+
+
+def read_public_keys(text: str) -> tuple[Verifier, Verifier]:
+    """Read ``domain.pub``: the log's key, then the release key.
+
+    Raises:
+        GateRefusedError: the text is not such a file.
+    """
+    lines = text.strip().splitlines()
+    first, second = [*lines, "", ""][:2]
+    return Verifier.decode(first), Verifier.decode(second)
+
+
+def new_id(prefix: str) -> str:
+    """Make an unguessable id such as ``R-4vq7…``: ids must not tell how many there are, nor be tried (D1)."""
+    alphabet = "abcdefghjkmnpqrstuvwxyz23456789"
+    return f"{prefix}-" + "".join(secrets.choice(alphabet) for _ in range(16))

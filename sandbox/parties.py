@@ -1,0 +1,255 @@
+"""Organisations and persons: registration, filing, vetting, training, roles, suspension (A7, A8, D6)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from lineage.errors import DefinitionError, NotPermittedError
+from lineage.kinds import Kind
+from lineage.log import PLATFORM, Change
+from sandbox.access import Session, check_still_active, issue_token, revoke_tokens
+from sandbox.domain import Domain, new_id
+from sandbox.roles import OrganisationKind, Permission, Role, check_roles
+from sandbox.schema import organisation, person, person_role
+from sandbox.states import ORGANISATION, PERSON, OrganisationState, PersonState
+
+
+FIRST_UID = 200_000
+"""Tenants' uids outside the jail start here: far from every account of the host and from its container ranges' start."""
+
+
+@dataclass(frozen=True)
+class Organisation:
+    """An organisation as read."""
+
+    id: str
+    name: str
+    title: str
+    kind: OrganisationKind
+    state: OrganisationState
+    uid: int | None
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person as read."""
+
+    id: str
+    login: str
+    name: str
+    organisation: str
+    state: PersonState
+    roles: tuple[Role, ...]
+
+
+def found_authority(domain: Domain, *, name: str, title: str, login: str, officer: str) -> str:
+    """Open a new domain: register the authority and its first officer; gives the officer's token.
+
+    Raises:
+        DefinitionError: the domain has an authority already.
+    """
+    with domain.change(PLATFORM) as change:
+        if change.connection.execute(select(func.count()).select_from(organisation)).scalar():
+            raise DefinitionError("domain.has-authority")
+        authority, first = new_id("O"), new_id("P")
+        change.record(Kind.DOMAIN_CREATED, [authority], {"name": domain.name})
+        _insert_organisation(change, authority, name, title, OrganisationKind.AUTHORITY)
+        change.connection.execute(
+            insert(person).values(
+                id=first, login=login, name=officer, organisation=authority, state=PersonState.ACTIVE.value
+            )
+        )
+        change.record(Kind.PERSON_FILED, [first, authority], {"login": login, "name": officer})
+        _insert_role(change, first, Role.AUTHORITY_OFFICER)
+        return issue_token(change, first)
+
+
+def register(domain: Domain, session: Session, *, name: str, title: str, kind: OrganisationKind) -> str:
+    """Register an organisation; a tenant gets its key and its own uid for jails. Gives the id.
+
+    Raises:
+        NotPermittedError: the person may not.
+        DefinitionError: the name is taken or no plain name.
+    """
+    session.check(Permission.ORGANISATION_REGISTER)
+    if not name.isascii() or not name.replace("-", "").isalnum() or not name.islower():
+        raise DefinitionError("organisation.bad-name", name=name)
+    identity = new_id("O")
+    with domain.change(session.actor) as change:
+        check_still_active(change, session)
+        if change.connection.execute(select(organisation.c.id).where(organisation.c.name == name)).scalar():
+            raise DefinitionError("organisation.name-taken", name=name)
+        _insert_organisation(change, identity, name, title, kind)
+        if kind is OrganisationKind.TENANT:
+            domain.keys.create_tenant(identity)
+            change.record(Kind.KEY_CREATED, [identity], {"level": "tenant"})
+    return identity
+
+
+def file_person(domain: Domain, session: Session, *, login: str, name: str, organisation_id: str) -> str:
+    """File a person under their real name; they may do nothing until vetted, trained and signed. Gives the id."""
+    session.check(Permission.PERSON_FILE)
+    identity = new_id("P")
+    with domain.change(session.actor) as change:
+        check_still_active(change, session)
+        if change.connection.execute(select(person.c.id).where(person.c.login == login)).scalar():
+            raise DefinitionError("person.login-taken", login=login)
+        get_organisation(change.connection, organisation_id)
+        change.connection.execute(
+            insert(person).values(
+                id=identity, login=login, name=name, organisation=organisation_id, state=PersonState.FILED.value
+            )
+        )
+        change.record(Kind.PERSON_FILED, [identity, organisation_id], {"login": login, "name": name})
+    return identity
+
+
+def advance_person(domain: Domain, session: Session, identity: str, to: PersonState) -> None:
+    """Move a person one step: vetted, trained, active (confidentiality signed), suspended. A suspension revokes their tokens.
+
+    Raises:
+        DefinitionError: the step does not follow.
+        NotPermittedError: the person may not, or it is about themselves (law 6).
+    """
+    session.check(Permission.PERSON_FILE)
+    if identity == session.person:
+        raise NotPermittedError("law.own-matter")
+    with domain.change(session.actor) as change:
+        check_still_active(change, session)
+        found = get_person(change.connection, identity)
+        PERSON.check_move(found.state, to)
+        change.connection.execute(update(person).where(person.c.id == identity).values(state=to.value))
+        change.record(Kind.PERSON_ADVANCED, [identity], {"from": found.state.value, "to": to.value})
+        if to is PersonState.SUSPENDED:
+            revoke_tokens(change, identity)
+
+
+def give_role(domain: Domain, session: Session, identity: str, role: Role) -> None:
+    """Give a person a role.
+
+    Raises:
+        NotPermittedError: the person may not, it is about themselves, or the role may not meet another (law 6, J11).
+    """
+    session.check(Permission.PERSON_FILE)
+    if identity == session.person:
+        raise NotPermittedError("law.own-matter")
+    with domain.change(session.actor) as change:
+        check_still_active(change, session)
+        found = get_person(change.connection, identity)
+        check_roles(get_organisation(change.connection, found.organisation).kind, found.roles, role)
+        _insert_role(change, identity, role)
+
+
+def take_role(domain: Domain, session: Session, identity: str, role: Role) -> None:
+    """Take a role from a person."""
+    session.check(Permission.PERSON_FILE)
+    with domain.change(session.actor) as change:
+        held = (person_role.c.person == identity) & (person_role.c.role == role.value)
+        if not change.connection.execute(delete(person_role).where(held)).rowcount:
+            raise DefinitionError("role.not-held", role=f"label.role.{role}")
+        change.record(Kind.ROLE_TAKEN, [identity], {"role": role.value})
+
+
+def new_token(domain: Domain, session: Session, identity: str) -> str:
+    """Revoke a person's tokens and issue a new one."""
+    session.check(Permission.TOKEN_ISSUE)
+    with domain.change(session.actor) as change:
+        check_still_active(change, session)
+        get_person(change.connection, identity)
+        revoke_tokens(change, identity)
+        return issue_token(change, identity)
+
+
+def suspend(domain: Domain, session: Session, identity: str, reason: str) -> None:
+    """Suspend an organisation: its persons are refused at once and its runs are stopped (A8, law 10).
+
+    The supervisor stops a run whose tenant is not active at its next look; see ``jobs.supervisor``.
+    """
+    _move(domain, session, identity, OrganisationState.SUSPENDED, Kind.ORGANISATION_SUSPENDED, reason)
+
+
+def restore(domain: Domain, session: Session, identity: str, reason: str) -> None:
+    """Let a suspended organisation work again."""
+    _move(domain, session, identity, OrganisationState.ACTIVE, Kind.ORGANISATION_RESTORED, reason)
+
+
+def _move(domain: Domain, session: Session, identity: str, to: OrganisationState, kind: Kind, reason: str) -> None:
+    session.check(Permission.ORGANISATION_SUSPEND)
+    if not reason.strip():
+        raise DefinitionError("reason.missing")
+    with domain.change(session.actor) as change:
+        check_still_active(change, session)
+        found = get_organisation(change.connection, identity)
+        if found.kind is OrganisationKind.AUTHORITY:
+            raise NotPermittedError("law.own-matter")
+        ORGANISATION.check_move(found.state, to)
+        change.connection.execute(update(organisation).where(organisation.c.id == identity).values(state=to.value))
+        change.record(kind, [identity], {"reason": reason})
+
+
+def get_organisation(connection: Connection, identity: str) -> Organisation:
+    """Read an organisation by id or by name.
+
+    Raises:
+        NotPermittedError: there is none, in the words used for one that may not be seen (D1).
+    """
+    query = select(organisation).where((organisation.c.id == identity) | (organisation.c.name == identity))
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotPermittedError("access.not-found")
+    return _organisation(row)
+
+
+def get_person(connection: Connection, identity: str) -> Person:
+    """Read a person by id or login.
+
+    Raises:
+        NotPermittedError: there is none.
+    """
+    query = select(person).where((person.c.id == identity) | (person.c.login == identity))
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotPermittedError("access.not-found")
+    return _person(connection, row)
+
+
+def list_organisations(connection: Connection) -> Sequence[Organisation]:
+    """Read every organisation, by name."""
+    return [_organisation(row) for row in connection.execute(select(organisation).order_by(organisation.c.name))]
+
+
+def list_persons(connection: Connection) -> Sequence[Person]:
+    """Read every person, by login."""
+    return [_person(connection, row) for row in connection.execute(select(person).order_by(person.c.login)).all()]
+
+
+def _organisation(row: Row[tuple[object, ...]]) -> Organisation:
+    kind, state = OrganisationKind(row.kind), OrganisationState(row.state)
+    return Organisation(row.id, row.name, row.title, kind, state, row.uid)
+
+
+def _person(connection: Connection, row: Row[tuple[object, ...]]) -> Person:
+    roles = connection.execute(select(person_role.c.role).where(person_role.c.person == row.id)).scalars()
+    held = tuple(sorted(Role(role) for role in roles))
+    return Person(row.id, row.login, row.name, row.organisation, PersonState(row.state), held)
+
+
+def _insert_organisation(change: Change, identity: str, name: str, title: str, kind: OrganisationKind) -> None:
+    uid = None
+    if kind is OrganisationKind.TENANT:
+        highest = change.connection.execute(select(func.max(organisation.c.uid))).scalar()
+        uid = FIRST_UID if highest is None else highest + 1
+    change.connection.execute(
+        insert(organisation).values(
+            id=identity, name=name, title=title, kind=kind.value, state=OrganisationState.ACTIVE.value, uid=uid
+        )
+    )
+    change.record(Kind.ORGANISATION_REGISTERED, [identity], {"name": name, "title": title, "kind": kind.value})
+
+
+def _insert_role(change: Change, identity: str, role: Role) -> None:
+    change.connection.execute(insert(person_role).values(person=identity, role=role.value))
+    change.record(Kind.ROLE_GIVEN, [identity], {"role": role.value})

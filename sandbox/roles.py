@@ -1,0 +1,168 @@
+"""Roles, what each may do, which organisation may hold them, and which may not meet in one person (D5, D6, J11)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from lineage.errors import NotPermittedError
+
+
+class OrganisationKind(StrEnum):
+    """The kinds of organisation of the domain."""
+
+    AUTHORITY = "authority"
+    PROVIDER = "provider"
+    TENANT = "tenant"
+    EXPERT = "expert"
+    MAINTAINER = "maintainer"
+
+
+class Role(StrEnum):
+    """What a person is here."""
+
+    AUTHORITY_OFFICER = "authority-officer"
+    REVIEWER = "reviewer"
+    AUDITOR = "auditor"
+    PROVIDER_OFFICER = "provider-officer"
+    TENANT_MANAGER = "tenant-manager"
+    PROCESSOR = "processor"
+    MAINTAINER = "maintainer"
+
+
+class Permission(StrEnum):
+    """What can be permitted, as resource:action."""
+
+    AGREEMENT_END = "agreement:end"
+    AGREEMENT_SIGN = "agreement:sign"
+    BUDGET_READ = "budget:read"
+    CATALOGUE_READ = "catalogue:read"
+    DATASET_GRADE = "dataset:grade"
+    DATASET_IMPORT = "dataset:import"
+    EXPORT_APPROVE = "export:approve"
+    EXPORT_READ = "export:read"
+    EXPORT_REQUEST = "export:request"
+    EXPORT_REVIEW = "export:review"
+    JOB_READ = "job:read"
+    JOB_SUBMIT = "job:submit"
+    LOG_READ = "log:read"
+    ORGANISATION_REGISTER = "organisation:register"
+    ORGANISATION_SUSPEND = "organisation:suspend"
+    PERSON_FILE = "person:file"
+    PROMOTION_DECIDE = "promotion:decide"
+    PROMOTION_REQUEST = "promotion:request"
+    REQUEST_DECIDE_AS_AUTHORITY = "request:decide-as-authority"
+    REQUEST_DECIDE_AS_PROVIDER = "request:decide-as-provider"
+    REQUEST_MAKE = "request:make"
+    SCENARIO_OPEN = "scenario:open"
+    TOKEN_ISSUE = "token:issue"  # noqa: S105 - the name of a permission
+    VIEW_READ = "view:read"
+
+
+PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
+    Role.AUTHORITY_OFFICER: frozenset(
+        {
+            Permission.AGREEMENT_END,
+            Permission.AGREEMENT_SIGN,
+            Permission.BUDGET_READ,
+            Permission.CATALOGUE_READ,
+            Permission.EXPORT_APPROVE,
+            Permission.EXPORT_READ,
+            Permission.JOB_READ,
+            Permission.ORGANISATION_REGISTER,
+            Permission.ORGANISATION_SUSPEND,
+            Permission.PERSON_FILE,
+            Permission.REQUEST_DECIDE_AS_AUTHORITY,
+            Permission.SCENARIO_OPEN,
+            Permission.TOKEN_ISSUE,
+        }
+    ),
+    Role.REVIEWER: frozenset(
+        {
+            Permission.BUDGET_READ,
+            Permission.CATALOGUE_READ,
+            Permission.EXPORT_READ,
+            Permission.EXPORT_REVIEW,
+            Permission.JOB_READ,
+            Permission.PROMOTION_DECIDE,
+        }
+    ),
+    Role.AUDITOR: frozenset(
+        {
+            Permission.BUDGET_READ,
+            Permission.CATALOGUE_READ,
+            Permission.EXPORT_READ,
+            Permission.JOB_READ,
+            Permission.LOG_READ,
+        }
+    ),
+    Role.PROVIDER_OFFICER: frozenset(
+        {
+            Permission.CATALOGUE_READ,
+            Permission.DATASET_GRADE,
+            Permission.DATASET_IMPORT,
+            Permission.REQUEST_DECIDE_AS_PROVIDER,
+        }
+    ),
+    Role.TENANT_MANAGER: frozenset(
+        {
+            Permission.BUDGET_READ,
+            Permission.CATALOGUE_READ,
+            Permission.EXPORT_READ,
+            Permission.JOB_READ,
+            Permission.REQUEST_MAKE,
+            Permission.VIEW_READ,
+        }
+    ),
+    Role.PROCESSOR: frozenset(
+        {
+            Permission.BUDGET_READ,
+            Permission.CATALOGUE_READ,
+            Permission.EXPORT_READ,
+            Permission.EXPORT_REQUEST,
+            Permission.JOB_READ,
+            Permission.JOB_SUBMIT,
+            Permission.PROMOTION_REQUEST,
+            Permission.VIEW_READ,
+        }
+    ),
+    Role.MAINTAINER: frozenset({Permission.CATALOGUE_READ}),
+}
+"""Least privilege: what a role's duty in the regulations needs (D5). The maintainer keeps machines and reads no data."""
+
+HOLDERS: Mapping[Role, frozenset[OrganisationKind]] = {
+    Role.AUTHORITY_OFFICER: frozenset({OrganisationKind.AUTHORITY}),
+    Role.REVIEWER: frozenset({OrganisationKind.AUTHORITY, OrganisationKind.EXPERT}),
+    Role.AUDITOR: frozenset({OrganisationKind.AUTHORITY, OrganisationKind.EXPERT}),
+    Role.PROVIDER_OFFICER: frozenset({OrganisationKind.PROVIDER}),
+    Role.TENANT_MANAGER: frozenset({OrganisationKind.TENANT}),
+    Role.PROCESSOR: frozenset({OrganisationKind.TENANT}),
+    Role.MAINTAINER: frozenset({OrganisationKind.MAINTAINER}),
+}
+
+INCOMPATIBLE: frozenset[frozenset[Role]] = frozenset(
+    {
+        frozenset({Role.AUTHORITY_OFFICER, Role.REVIEWER}),
+        frozenset({Role.AUTHORITY_OFFICER, Role.AUDITOR}),
+        frozenset({Role.REVIEWER, Role.AUDITOR}),
+    }
+)
+"""Roles of one decision's successive steps, and the auditor of both: together one person would check themselves (law 6)."""
+
+
+def check_roles(kind: OrganisationKind, held: Iterable[Role], added: Role) -> None:
+    """Check that a person of this kind of organisation may take a role beside those they hold.
+
+    Raises:
+        NotPermittedError: the organisation's kind may not hold it (J11), or two roles may not meet (law 6).
+    """
+    if kind not in HOLDERS[added]:
+        raise NotPermittedError("role.wrong-organisation", role=f"label.role.{added}", kind=f"label.kind.{kind}")
+    for other in held:
+        if frozenset({other, added}) in INCOMPATIBLE:
+            raise NotPermittedError("role.incompatible", role=f"label.role.{added}", other=f"label.role.{other}")
+
+
+def holders_of(permission: Permission) -> tuple[Role, ...]:
+    """Give the roles that hold a permission, for a refusal to name who could."""
+    return tuple(role for role in Role if permission in PERMISSIONS[role])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from infra.checks import __main__ as command
@@ -11,14 +13,11 @@ from infra.checks import __main__ as command
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ran: list[str] = []
 
-    def make(name: str, *, passes: bool) -> None:
-        monkeypatch.setitem(checks, name, lambda: bool(ran.append(name)) or passes)
+    def passing(name: str) -> bool:
+        ran.append(name)
+        return name != "two"
 
-    checks: dict[str, object] = {}
-    make("one", passes=True)
-    make("two", passes=False)
-    make("three", passes=True)
-    monkeypatch.setattr(command, "CHECKS", checks)
+    monkeypatch.setattr(command, "CHECKS", {name: partial(passing, name) for name in ("one", "two", "three")})
     return ran
 
 

@@ -1,0 +1,1 @@
+"""The demonstration: the whole domain on one machine, with made-up people."""

@@ -30,6 +30,7 @@ CHECKS: Mapping[str, Callable[[], bool]] = {
     "format": partial(_program, "ruff", "format", "--check", "."),
     "lint": partial(_program, "ruff", "check", "."),
     "types": partial(_program, "mypy"),
+    "types of infra": partial(_program, "mypy", "-p", "infra.checks", "-p", "infra.setup"),
     "layers": partial(_program, "lint-imports"),
     "house": partial(_house, house.check),
     "messages": partial(_house, messages.check),

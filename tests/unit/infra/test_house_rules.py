@@ -34,6 +34,7 @@ def found(source: str, path: str = "jobs/thing.py", allowed: dict[str, dict[str,
         ("broad-except", "try:\n    f()\nexcept Exception:\n    pass"),
         ("broad-except", "try:\n    f()\nexcept:\n    pass"),
         ("broad-except", "try:\n    f()\nexcept (ValueError, BaseException):\n    pass"),
+        ("broad-except", "try:\n    f()\nexcept Exception as error:\n    if error.args:\n        raise"),
         ("broad-except", "import contextlib\nwith contextlib.suppress(Exception):\n    f()"),
         ("spark-read", "spark.read.parquet('x')"),
         ("spark-read", "self.session.readStream.format('delta')"),
@@ -56,6 +57,7 @@ def test_breach_is_found(rule: str, source: str) -> None:
         "randomness = random_forest = 1",
         "self.print('x')",
         "try:\n    f()\nexcept (ValueError, OSError):\n    pass",
+        "try:\n    f()\nexcept BaseException:\n    tidy()\n    raise",
         "with open('x') as file:\n    file.read()",
         "pattern.format(1)",
         "table.text('x')",
@@ -79,6 +81,10 @@ def test_exception_nobody_needs_is_found() -> None:
         house.check_use([("a.py", ast.parse("x = 1"))], {"clock": {"a.py": "once"}, "clok": {"b.py": "typo"}})
     )
     assert [finding.rule for finding in findings] == ["clok", "clock"]
+
+
+def test_folder_may_wait_for_its_first_use() -> None:
+    assert found("x = 1", allowed={"clock": {"lineage/": "policy"}}) == set()
 
 
 def _function(lines: int) -> str:

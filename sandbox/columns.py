@@ -69,7 +69,7 @@ class Column:
     name decides.
 
     Raises:
-        ValueError: the name or the type cannot be a column's.
+        ValueError: the name or the type cannot be a column's, or role or grade is not one of ours.
     """
 
     name: str
@@ -82,8 +82,8 @@ class Column:
     def __post_init__(self) -> None:
         if _NAME.fullmatch(self.name) is None:
             raise ValueError(f"not a column name: {self.name!r}")
-        if not isinstance(self.role, Role) or not isinstance(self.grade, Grade):
-            raise TypeError("a column needs a role and a grade")
+        Role(self.role)
+        Grade(self.grade)
         family_of(self.type)
 
     @property

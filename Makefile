@@ -34,5 +34,5 @@ bench: setup
 	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; .venv/bin/python "$$file" $(ARGS); done
 
 lock: setup
-	@.tools/uv/bin/uv pip compile --quiet pyproject.toml --extra dev --generate-hashes --python-version 3.11 -o requirements.lock
+	@.tools/uv/bin/uv pip compile --quiet --system-certs pyproject.toml --extra dev --generate-hashes --python-version 3.11 -o requirements.lock
 	@$(PYTHON) -m infra.setup

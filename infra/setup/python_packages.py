@@ -109,7 +109,8 @@ def uv_runs() -> bool:
 
 def _installer(*words: str) -> list[str | Path]:
     if uv_runs():
-        return [UV, "pip", *words, "--quiet", "--python", PYTHON]
+        # A site's own certificate authority is known to the system, not to uv.
+        return [UV, "pip", *words, "--quiet", "--system-certs", "--python", PYTHON]
     return [UV_HOME / "bin" / "python", "-m", "pip", "--python", PYTHON, "install", "--quiet"]
 
 

@@ -54,19 +54,21 @@ def index_problems(connection: Connection) -> Iterator[Problem]:
     for low in range(0, size, _CHUNK):
         wanted, found = _in_headers(connection, low), _in_index(connection, low)
         for seq in sorted(wanted.keys() | found.keys()):
-            if wanted.get(seq, set()) != found.get(seq, set()):
+            subjects = wanted.get(seq, set())
+            if subjects is not None and subjects != found.get(seq, set()):
                 yield Problem("log.index-changed", {"seq": seq})
 
 
-def _in_headers(connection: Connection, low: int) -> dict[int, set[str]]:
+def _in_headers(connection: Connection, low: int) -> dict[int, set[str] | None]:
+    """Give each entry's subjects; None where the header cannot be read, which the check of the entry itself names."""
     chosen = log_entry.c.seq.between(low, low + _CHUNK - 1)
-    wanted: dict[int, set[str]] = {}
+    wanted: dict[int, set[str] | None] = {}
     for seq, header in connection.execute(select(log_entry.c.seq, log_entry.c.header).where(chosen)):
         try:
             fields = cast("dict[str, Any]", decode(bytes(header)))
             wanted[seq] = set(fields["subjects"])
         except (ValueError, KeyError, TypeError):
-            continue  # named by the check of the entry itself
+            wanted[seq] = None
     return wanted
 
 

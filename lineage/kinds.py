@@ -57,3 +57,8 @@ class Kind(StrEnum):
     EXPORT_RELEASED = "export.released"
     RELEASE_FETCHED = "release.fetched"
     LOG_VERIFIED = "log.verified"
+
+
+def message_code(kind: Kind) -> str:
+    """Give the code of the message that names a kind to people."""
+    return f"lineage.kind-{kind.value.replace('.', '-')}"

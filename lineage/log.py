@@ -43,6 +43,8 @@ class Actor:
 
 PLATFORM = Actor("platform", "platform")
 
+_HEADER = frozenset({"v", "seq", "kind", "time", "actor", "organisation", "subjects", "payload"})
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -212,17 +214,41 @@ def entries(connection: Connection, chosen: Any = None) -> Iterator[Entry]:
 
 
 def read_entry(seq: int, header: bytes, body: bytes | None) -> Entry:
-    """Read the stored bytes of an entry; ``body`` is None when the payload is gone."""
-    fields = cast("Mapping[str, Any]", decode(header))
+    """Read the stored bytes of an entry; ``body`` is None when the payload is gone.
+
+    Raises:
+        GateRefusedError: the bytes are not what this log writes.
+    """
+    fields = read_header(seq, header)
+    try:
+        payload: Mapping[str, Any] = {} if body is None else cast("Mapping[str, Any]", decode(body))
+    except (ValueError, TypeError) as error:
+        raise GateRefusedError("log.unreadable-entry", seq=seq) from error
     return Entry(
         seq=seq,
-        kind=Kind(fields["kind"]),
+        kind=fields["kind"],
         time=fields["time"],
         actor=Actor(fields["actor"], fields["organisation"]),
         subjects=tuple(fields["subjects"]),
-        payload={} if body is None else cast("Mapping[str, Any]", decode(body)),
+        payload=payload,
         payload_kept=body is not None,
     )
+
+
+def read_header(seq: int, header: bytes) -> Mapping[str, Any]:
+    """Read the fields of a header, ``kind`` as a ``Kind``.
+
+    Raises:
+        GateRefusedError: the bytes are not what this log writes.
+    """
+    try:
+        fields = dict(cast("Mapping[str, Any]", decode(header)))
+        fields["kind"] = Kind(fields["kind"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise GateRefusedError("log.unreadable-entry", seq=seq) from error
+    if not fields.keys() >= _HEADER:
+        raise GateRefusedError("log.unreadable-entry", seq=seq)
+    return fields
 
 
 def latest_checkpoint(connection: Connection) -> str | None:

@@ -24,7 +24,9 @@ from jobs.jail.runtimes import python_runtime, spark_runtime
 from jobs.jail.spec import Ending, Jail, JailSpec, Limits, Outcome
 from jobs.promotion import check_promoted
 from jobs.runs import Job, Run, Stage, get_job, get_run, interrupted, move, next_queued
-from jobs.spec import JobSpec, RunSpec, Runtime, load_job
+from jobs.spec import Job as JobSpec
+from jobs.spec import Run as RunSpec
+from jobs.spec import load_job
 from jobs.states import RunState
 from lineage.canonical import Json
 from lineage.clock import stamp
@@ -259,7 +261,7 @@ def _workspace(domain: Domain, run_id: str) -> Path:
 
 
 def _runtime(chosen: RunSpec, jars: Path) -> JailRuntime:
-    if chosen.runtime is Runtime.SPARK:
+    if chosen.runtime == "spark":
         return spark_runtime(chosen.cores, chosen.memory_bytes, jars)
     return python_runtime()
 
@@ -270,7 +272,7 @@ def _job_copy(domain: Domain, task: _Task, workspace: Path) -> Path:
     target = workspace / "job"
     shutil.copytree(frozen_folder(domain, task.job), target)
     told: Mapping[str, Json] = {
-        "runtime": chosen.runtime.value,
+        "runtime": chosen.runtime,
         "entry": chosen.entry,
         "stage": task.run.stage.value,
         "tables": {name: f"/in/{name}" for name in task.spec.inputs},

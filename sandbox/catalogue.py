@@ -55,6 +55,7 @@ class ListedColumn:
     suggestion: Mapping[str, Any] | None
     role: Role | None
     grade: Grade | None
+    entity: str
     closed: bool
 
     @property
@@ -62,7 +63,7 @@ class ListedColumn:
         """The column as controls read it, or None while ungraded."""
         if self.role is None or self.grade is None:
             return None
-        return Column(self.name, self.type, self.role, self.grade, self.closed)
+        return Column(self.name, self.type, self.role, self.grade, self.closed, self.entity)
 
 
 def declare(
@@ -172,8 +173,8 @@ def store_suggestions(
         change.record(Kind.DATASET_CLASSIFIED, [found.id], {"suggestions": dict(suggestions)})
 
 
-def grade(domain: Domain, session: Session, name: str, confirmed: Mapping[str, tuple[Role, Grade]]) -> None:
-    """Confirm role and grade of columns of a provider's own dataset (I3).
+def grade(domain: Domain, session: Session, name: str, confirmed: Mapping[str, tuple[Role, Grade, str]]) -> None:
+    """Confirm role, grade and entity (what a value is; empty when nothing known) of columns of a provider's own dataset (I3).
 
     Raises:
         DefinitionError: no such column, or the subject key is not graded as a direct identifier.
@@ -183,17 +184,19 @@ def grade(domain: Domain, session: Session, name: str, confirmed: Mapping[str, t
         check_still_active(change, session)
         found = get_dataset(change.connection, name)
         session.check_own(found.provider)
-        for column, (role, level) in confirmed.items():
+        for column, (role, level, entity) in confirmed.items():
             if column == found.subject_column and role is not Role.DIRECT_IDENTIFIER:
                 raise DefinitionError("dataset.subject-is-identifier", dataset=name, column=column)
             done = change.connection.execute(
                 update(dataset_column)
                 .where(_is(found.id, column))
-                .values(role=role.value, grade=int(level), confirmed_by=session.person)
+                .values(role=role.value, grade=int(level), entity=entity, confirmed_by=session.person)
             )
             if done.rowcount != 1:
                 raise DefinitionError("dataset.no-such-column", dataset=name, column=column)
-        payload: dict[str, Json] = {column: [role.value, int(level)] for column, (role, level) in confirmed.items()}
+        payload: dict[str, Json] = {
+            name: [role.value, int(level), entity] for name, (role, level, entity) in confirmed.items()
+        }
         change.record(Kind.DATASET_GRADED, [found.id], {"columns": payload})
 
 
@@ -277,6 +280,7 @@ def _column(row: Row[Any]) -> ListedColumn:
         suggestion=row.suggestion,
         role=None if row.role is None else Role(row.role),
         grade=None if row.grade is None else Grade(row.grade),
+        entity=row.entity,
         closed=row.closed,
     )
 

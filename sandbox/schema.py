@@ -89,6 +89,7 @@ dataset_column = Table(
     Column("suggestion", JSON),
     Column("role", String(24)),
     Column("grade", Integer),
+    Column("entity", String(32), nullable=False, default=""),
     Column("closed", Boolean, nullable=False, default=False),
     Column("confirmed_by", ID, ForeignKey("person.id")),
     CheckConstraint("grade BETWEEN 1 AND 4", name="grade"),

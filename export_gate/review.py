@@ -1,0 +1,190 @@
+"""Review: two reviewers blind to each other, then the authority; every decision bound to the evidence seen (E1, D6, law 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection, insert, select
+
+from export_gate.exports import Export, get_export, move
+from export_gate.schema import review
+from export_gate.states import ExportState
+from jobs.runs import get_job
+from lineage.errors import DefinitionError, NotPermittedError
+from lineage.kinds import Kind
+from lineage.log import Change
+from sandbox.access import Session, check_still_active
+from sandbox.domain import Domain
+from sandbox.requests import check_working
+from sandbox.roles import Permission
+
+
+REVIEWERS_NEEDED = 2
+
+
+class Decision(StrEnum):
+    """A reviewer's vote."""
+
+    APPROVE = "approve"
+    REFUSE = "refuse"
+
+
+@dataclass(frozen=True)
+class Review:
+    """A vote as read."""
+
+    person: str
+    decision: Decision
+    reason: str
+    at: str
+
+
+def vote(domain: Domain, session: Session, identity: str, decision: Decision, *, reason: str, digest: str) -> Export:
+    """Vote on an export in review; the second vote closes the review. Gives the export as it is then.
+
+    Raises:
+        NotPermittedError: the person may not, asked for it, or belongs to the tenant (law 6).
+        DefinitionError: no reason, not in review, voted already, or the evidence is not the one the person saw.
+    """
+    if not reason.strip():
+        raise DefinitionError("reason.missing")
+    with domain.change(session.actor) as change:
+        check_still_active(change, session)
+        found = get_export(change.connection, identity)
+        check_can_review(change.connection, session, found)
+        check_seen(found, digest)
+        votes = reviews_of(change.connection, identity)
+        if any(one.person == session.person for one in votes):
+            raise DefinitionError("review.voted-already", export=identity)
+        change.connection.execute(
+            insert(review).values(
+                export=identity,
+                person=session.person,
+                decision=decision.value,
+                reason=reason,
+                evidence_digest=digest,
+                at=change.at,
+            )
+        )
+        change.record(
+            Kind.EXPORT_REVIEWED, _subjects(change.connection, found), {"decision": decision.value, "reason": reason}
+        )
+        decisions = [one.decision for one in votes] + [decision]
+        if len(decisions) >= REVIEWERS_NEEDED:
+            agreed = all(one is Decision.APPROVE for one in decisions)
+            move(change, found, ExportState.REVIEWED if agreed else ExportState.REFUSED)
+        return get_export(change.connection, identity)
+
+
+def approve(domain: Domain, session: Session, identity: str, *, reason: str, digest: str) -> Export:
+    """Approve as the authority, after both reviewers; the release follows from it.
+
+    Raises:
+        NotPermittedError: the person may not, took part before, or the tenant may not work now (law 6, A8).
+        DefinitionError: it is not this step's turn, no reason is given, or the evidence is not the one seen.
+    """
+    if not reason.strip():
+        raise DefinitionError("reason.missing")
+    with domain.change(session.actor) as change:
+        check_still_active(change, session)
+        found = get_export(change.connection, identity)
+        check_can_approve(change.connection, session, found)
+        check_working(change, get_job(change.connection, found.job).scenario)
+        check_seen(found, digest)
+        move(change, found, ExportState.APPROVED, approved_by=session.person, approval_reason=reason)
+        subjects = _subjects(change.connection, found)
+        change.record(Kind.EXPORT_APPROVED, subjects, {"reason": reason, "evidence": digest})
+        return get_export(change.connection, identity)
+
+
+def refuse(domain: Domain, session: Session, identity: str, *, reason: str) -> Export:
+    """Refuse as the authority, at any time before the approval."""
+    if not reason.strip():
+        raise DefinitionError("reason.missing")
+    with domain.change(session.actor) as change:
+        check_still_active(change, session)
+        found = get_export(change.connection, identity)
+        check_can_approve(change.connection, session, found)
+        move(change, found, ExportState.REFUSED)
+        change.record(Kind.EXPORT_REFUSED, _subjects(change.connection, found), {"reason": reason})
+        return get_export(change.connection, identity)
+
+
+def check_can_review(connection: Connection, session: Session, found: Export) -> None:
+    """Check who may review.
+
+    Raises:
+        NotPermittedError: no reviewer, the requester, or of the tenant's organisation (law 6).
+    """
+    session.check(Permission.EXPORT_REVIEW)
+    _check_not_own(connection, session, found)
+
+
+def check_can_approve(connection: Connection, session: Session, found: Export) -> None:
+    """Check who may approve: an officer who took no earlier part.
+
+    Raises:
+        NotPermittedError: with the rule that stands against it (law 6).
+    """
+    session.check(Permission.EXPORT_APPROVE)
+    _check_not_own(connection, session, found)
+    if any(one.person == session.person for one in reviews_of(connection, found.id)):
+        raise NotPermittedError("law.own-matter")
+
+
+def can_review(connection: Connection, session: Session, found: Export) -> bool:
+    """Whether ``check_can_review`` would let the person vote."""
+    try:
+        check_can_review(connection, session, found)
+    except NotPermittedError:
+        return False
+    return True
+
+
+def can_approve(connection: Connection, session: Session, found: Export) -> bool:
+    """Whether ``check_can_approve`` would let the person approve."""
+    try:
+        check_can_approve(connection, session, found)
+    except NotPermittedError:
+        return False
+    return True
+
+
+def check_seen(found: Export, digest: str) -> None:
+    """Check that a decision is about the evidence as it is now: a change voids what was seen before.
+
+    Raises:
+        DefinitionError: it is another digest.
+    """
+    if found.evidence_digest is None or digest != found.evidence_digest:
+        raise DefinitionError("export.not-what-you-saw", export=found.id)
+
+
+def reviews_of(connection: Connection, identity: str) -> list[Review]:
+    """Read every vote; for the gate's own use."""
+    query = select(review).where(review.c.export == identity).order_by(review.c.at, review.c.person)
+    return [Review(row.person, Decision(row.decision), row.reason, row.at) for row in connection.execute(query)]
+
+
+def visible_reviews(connection: Connection, session: Session, found: Export) -> list[Review]:
+    """Read the votes a person may see: only their own until both have voted, so that neither follows the other (law 6)."""
+    votes = reviews_of(connection, found.id)
+    if len(votes) >= REVIEWERS_NEEDED or found.state not in {ExportState.IN_REVIEW, ExportState.REQUESTED}:
+        return votes
+    return [one for one in votes if one.person == session.person]
+
+
+def _check_not_own(connection: Connection, session: Session, found: Export) -> None:
+    if session.person == found.requested_by or session.organisation == get_job(connection, found.job).tenant:
+        raise NotPermittedError("law.own-matter")
+
+
+def _subjects(connection: Connection, found: Export) -> list[str]:
+    job = get_job(connection, found.job)
+    return [found.id, found.job, job.scenario, job.tenant]
+
+
+def record_subjects(change: Change, found: Export) -> list[str]:
+    """Give the ids that entries about an export name."""
+    return _subjects(change.connection, found)

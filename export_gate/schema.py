@@ -1,0 +1,60 @@
+"""Tables of the gate: exports, reviews, and the ledger of privacy budget."""
+
+from __future__ import annotations
+
+from sqlalchemy import JSON, CheckConstraint, Column, ForeignKey, Index, String, Table, Text
+
+from lineage.schema import metadata
+from sandbox.schema import ID, STAMP, STATE
+
+
+export = Table(
+    "export",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("job", ID, ForeignKey("job.id"), nullable=False),
+    Column("run", ID, ForeignKey("run.id")),
+    Column("product", String(100), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("state", STATE, nullable=False),
+    Column("requested_by", ID, ForeignKey("person.id"), nullable=False),
+    Column("requested", STAMP, nullable=False),
+    Column("verdict", String(24)),
+    Column("reasons", JSON),
+    Column("evidence_digest", String(64)),
+    Column("approved_by", ID, ForeignKey("person.id")),
+    Column("approval_reason", Text),
+    Column("manifest", Text),
+    CheckConstraint("(verdict IS NULL) = (reasons IS NULL)", name="verdict"),
+    CheckConstraint("approved_by IS NULL OR approved_by <> requested_by", name="own_matter"),
+)
+"""One product on its way out. Evidence lies in the export's folder and is bound here by its digest."""
+Index("ix_export_state", export.c.state)
+
+review = Table(
+    "export_review",
+    metadata,
+    Column("export", ID, ForeignKey("export.id"), primary_key=True),
+    Column("person", ID, ForeignKey("person.id"), primary_key=True),
+    Column("decision", String(8), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("evidence_digest", String(64), nullable=False),
+    Column("at", STAMP, nullable=False),
+    CheckConstraint("decision IN ('approve', 'refuse')", name="decision"),
+)
+
+charge = Table(
+    "budget_charge",
+    metadata,
+    Column("question", String(64), primary_key=True),
+    Column("export", ID, ForeignKey("export.id"), nullable=False),
+    Column("universe", String(16), nullable=False),
+    Column("datasets", JSON, nullable=False),
+    Column("tenant", ID, ForeignKey("organisation.id"), nullable=False),
+    Column("scenario", ID, ForeignKey("scenario.id"), nullable=False),
+    Column("rho", String(200), nullable=False),
+    Column("delta", String(200), nullable=False),
+    Column("at", STAMP, nullable=False),
+    Column("answer", Text),
+)
+"""What a question cost, charged before noise is drawn and never given back; ``answer`` is what asking again gives (law 3)."""

@@ -1,0 +1,89 @@
+"""The gate's worker: carries one promoted description out on row data, inside a jail, and leaves only its result (law 1, law 2).
+
+It runs this package's own code, but the question is a tenant's: whatever a parser or an engine might be made to do, there is no
+network, no key, no other table and no other file here. The request lies in ``/request/request.json``, the frozen job in ``/job``,
+the granted tables in ``/in``; the result goes to ``/out``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from export_gate.finding import Finding
+from export_gate.findings import findings_to_json
+from export_gate.lanes import model_lane, statistic_lane, table_lane
+from jobs.spec import ModelProduct, StatisticProduct, TableProduct, load_job
+from lineage.errors import ShuzhaError
+
+
+if TYPE_CHECKING:
+    import duckdb
+
+REQUEST = Path("/request/request.json")
+RESULT = "result.json"
+
+
+def main(
+    request_file: Path = REQUEST, job: Path = Path("/job"), tables: Path = Path("/in"), out: Path = Path("/out")
+) -> int:
+    """Carry out the request; the exit code is 0 whenever a result was written, refusals included."""
+    request = json.loads(request_file.read_text(encoding="utf-8"))
+    try:
+        result = carry_out(request, job, tables)
+    except ShuzhaError as error:
+        result = {"refused": {"code": error.code, "params": error.params}}
+    (out / RESULT).write_text(json.dumps(result, ensure_ascii=False), encoding="utf-8")
+    return 0
+
+
+def carry_out(request: Mapping[str, Any], job: Path, tables: Path) -> dict[str, Any]:
+    """Measure, recompute or train, as the product says; gives the lane's plain result."""
+    spec = load_job(job)
+    product = next(one for one in spec.products if one.name == request["product"])
+    connection = connect(tables, list(spec.inputs))
+    columns = {name: _columns(connection, name) for name in spec.inputs}
+    subjects: Mapping[str, str] = request["subjects"]
+    if isinstance(product, StatisticProduct):
+        return statistic_lane(connection, product, columns, spec.steps, subjects, preview=request["preview"])
+    if isinstance(product, TableProduct):
+        return table_lane(connection, product, columns, spec.steps, subjects)
+    if isinstance(product, ModelProduct):
+        return model_lane(
+            connection, product, columns, spec.steps, subjects, seed=request["seed"], purpose=request["purpose"]
+        )
+    return {"findings": findings_to_json([cannot_check(product.name)])}
+
+
+def connect(tables: Path, names: list[str]) -> duckdb.DuckDBPyConnection:
+    """Open an engine that holds the granted tables and can reach nothing else (the jail could not either; law 1)."""
+    import duckdb
+    from deltalake import DeltaTable
+
+    connection = duckdb.connect(config={"threads": 2, "temp_directory": "/tmp/duckdb"})  # noqa: S108 - the jail's own
+    for name in names:
+        # Materialised once: every lane reads its rows several times, and the files lie behind a FUSE mount.
+        connection.register(f"{name}__files", DeltaTable(tables / name).to_pyarrow_dataset())
+        connection.execute(f'CREATE TABLE "{name}" AS SELECT * FROM "{name}__files"')  # noqa: S608 - a checked identifier
+        connection.unregister(f"{name}__files")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def cannot_check(product: str) -> Finding:
+    """Say that there is no check for this kind of artefact, which blocks it (law 7)."""
+    from export_gate.finding import Verdict
+
+    return Finding("gate.kind", 1, Verdict.CANNOT_CHECK, "gate.kind-not-checked", {"product": product})
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, name: str) -> list[str]:
+    return [str(row[0]) for row in connection.execute(f'DESCRIBE "{name}"').fetchall()]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -62,8 +61,9 @@ def bounded(connection: duckdb.DuckDBPyConnection, question: Question, price: Pr
         parameters["salt"] = salt.hex()
     for position in range(len(keys) if question.keys is not None else 0):
         parameters[f"public{position}"] = [_text(key[position]) for key in question.keys or ()]
-    with _undisclosed():
-        rows = connection.execute(sql, parameters).fetchall()
+    rows = _executed(connection, sql, parameters)
+    if rows is None:
+        raise GateRefusedError("statistic.not-measured")
     return _collected(question, price, len(keys), rows)
 
 
@@ -95,29 +95,27 @@ def _saturated(total: int | None) -> int:
     return max(-LARGEST_TOTAL, min(LARGEST_TOTAL, int(total or 0)))
 
 
-@contextlib.contextmanager
-def _undisclosed() -> Iterator[None]:
-    """Turn whatever DuckDB says while it reads rows into one refusal without a reason (law 8)."""
+def _executed(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any]
+) -> list[tuple[Any, ...]] | None:
+    """Run SQL; None on failure, so that no exception with DuckDB's text, which may quote a value, is chained (law 8)."""
     import duckdb
 
     try:
-        yield
+        return list(connection.execute(sql, dict(parameters)).fetchall())
     except duckdb.Error:
-        raise GateRefusedError("statistic.not-measured") from None
+        return None
 
 
 def _key_columns(connection: duckdb.DuckDBPyConnection, question: Question) -> list[str]:
     """Write the key expressions so that equal means equal text: whole numbers stay, everything else becomes text."""
-    import duckdb
-
     keys = [key.expression for key in question.query.keys]
     arguments = [a.argument for a in question.query.aggregates if a.argument is not None]
     asked = ", ".join([_quoted(question.subject), *keys, *arguments])
-    try:
-        select = f"SELECT {asked} FROM ({question.query.source}) AS source_rows"  # noqa: S608 - checked query
-        described = connection.execute(f"DESCRIBE {select}").fetchall()
-    except duckdb.Error:
-        raise DefinitionError("statistic.does-not-bind") from None
+    select = f"SELECT {asked} FROM ({question.query.source}) AS source_rows"  # noqa: S608 - the query is checked
+    described = _executed(connection, f"DESCRIBE {select}", {})
+    if described is None:
+        raise DefinitionError("statistic.does-not-bind")
     types = [row[1] for row in described[1 : 1 + len(keys)]]
     secret = question.keys is None
     return [

@@ -17,7 +17,9 @@ from export_gate.statistic.bounding import Bounded, bounded
 from export_gate.statistic.card import release_card
 from export_gate.statistic.measures import Kind, Measure
 from export_gate.statistic.price import Noise, Price
+from export_gate.statistic.price import price as price_of
 from export_gate.statistic.question import Question
+from lineage.errors import GateRefusedError
 
 
 if TYPE_CHECKING:
@@ -36,10 +38,12 @@ def measure(connection: duckdb.DuckDBPyConnection, question: Question, price: Pr
         price: what the ledger was charged for it.
 
     Raises:
-        GateRefusedError: ``statistic.price-too-low``, the price claims less loss than OpenDP computes, and nothing was drawn;
-            ``statistic.not-measured``, the rows could not be read.
+        GateRefusedError: ``statistic.price-of-another``, the price is not this question's; ``statistic.price-too-low``, it claims
+            less loss than OpenDP computes, and nothing was drawn; ``statistic.not-measured``, the rows could not be read.
         DefinitionError: ``statistic.does-not-bind``, the rows do not have the columns or types the question needs.
     """
+    if price != price_of(question):
+        raise GateRefusedError("statistic.price-of-another")
     opendp.check(price)
     vectors = bounded(connection, question, price, os.urandom(SALT_BYTES))
     groups, drawn = draw(price, vectors)

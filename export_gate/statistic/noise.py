@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
@@ -100,12 +101,12 @@ def _loss(noise: Noise, cap: int | None) -> tuple[Fraction, Fraction]:
     whose threshold is one lower is asked (opendp/opendp#2922).
     """
     if noise.threshold is None:
-        return Fraction(_gaussian(noise).map(float(noise.radius))), Fraction(0)
+        return _finite(_gaussian(noise).map(float(noise.radius))), Fraction(0)
     if cap is None:
         raise GateRefusedError("statistic.price-too-low")
     distance = (cap, float(noise.radius), float(noise.largest))
     rho, delta = _thresholded(noise, noise.threshold - 1).map(distance)
-    return Fraction(rho), Fraction(delta)
+    return _finite(rho), _finite(delta)
 
 
 def _epsilon(price: Price) -> Fraction:
@@ -115,4 +116,11 @@ def _epsilon(price: Price) -> Fraction:
         dp.vector_domain(dp.atom_domain(T="i64")), dp.l2_distance(T="f64"), scale=float(1 / (2 * price.rho)) ** 0.5
     )
     fixed = dp.c.make_fix_delta(dp.c.make_zCDP_to_approxDP(unit), delta=float(price.conversion_delta))
-    return Fraction(fixed.map(1.0)[0])
+    return _finite(fixed.map(1.0)[0])
+
+
+def _finite(loss: float) -> Fraction:
+    """Take a loss exactly; an infinite or undefined one is more than any price."""
+    if not math.isfinite(loss):
+        raise GateRefusedError("statistic.price-too-low")
+    return Fraction(loss)

@@ -51,6 +51,15 @@ class Noise:
     rho: Fraction
     threshold: int | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse a scale of zero, which OpenDP would accept, and one that a double would round."""
+        if min(self.fixed_point, self.radius, self.largest) < 1 or self.scale <= 0 or self.rho <= 0:
+            raise ValueError("fixed point, radius, largest component, scale and rho are above zero")
+        if Fraction(float(self.scale)) != self.scale:
+            raise ValueError("a scale is exactly a double")
+        if self.threshold is not None and self.threshold <= self.largest:
+            raise ValueError("a threshold is above the largest component")
+
 
 @dataclass(frozen=True)
 class Price:
@@ -71,6 +80,15 @@ class Price:
     conversion_delta: Fraction
     group_cap: int | None
     noises: tuple[Noise, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a price with nothing to measure, and secret groups without a threshold."""
+        if not self.noises or self.rho <= 0 or self.delta < 0 or self.conversion_delta <= 0:
+            raise ValueError("a price has measures, a rho and a delta")
+        if (self.group_cap is None) != (self.noises[0].threshold is None):
+            raise ValueError("secret groups have a cap and a threshold, public ones neither")
+        if any(noise.threshold is not None for noise in self.noises[1:]):
+            raise ValueError("the first measure alone decides which groups are named")
 
     def of(self, measure: Measure) -> Noise:
         """Find a measure's entry."""

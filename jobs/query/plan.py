@@ -78,6 +78,11 @@ class Aggregate:
         if self.argument is None and self.function is not Function.COUNT:
             raise ValueError(f"{self.function} needs an argument")
 
+    @property
+    def constant(self) -> bool:
+        """Whether the argument is a literal, so that the number depends on rows alone."""
+        return self.plain and self.argument is not None and not self.argument.startswith('"')
+
 
 @dataclass(frozen=True)
 class Query:

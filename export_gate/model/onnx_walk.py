@@ -93,7 +93,8 @@ def read_content(onnx: bytes) -> Content:
         model = library.load_model_from_string(onnx)
     except DecodeError as error:
         raise ValueError("not a model") from error
-    # an unknown field is dropped on the way back, so a difference shows what the reader could not see
+    # what the reader does not know is dropped here, so a difference shows that there was something it could not see
+    model.DiscardUnknownFields()
     if model.SerializeToString(deterministic=True) != onnx:
         raise ValueError("not in canonical form")
     numbers: list[NDArray[np.float64]] = []
@@ -101,49 +102,44 @@ def read_content(onnx: bytes) -> Content:
     names: set[str] = set()
     operators: set[tuple[str, str]] = set()
     surplus: set[str] = set()
-    for name, owner, value in _fields(model):
+    for name, owner, values in _fields(model):
         if name in _MUST_BE_EMPTY or name in {"g", "graphs"}:
             surplus.add(name)
         if name == "op_type":
             operators.add((owner.domain, owner.op_type))
-        (names if name in _NAMES else strings).update(_texts(name, value))
-        numbers += _numbers(name, owner, value)
+        (names if name in _NAMES else strings).update(_texts(name, values))
+        numbers += _numbers(name, owner, values)
     return Content(tuple(numbers), frozenset(strings), frozenset(names), frozenset(operators), frozenset(surplus))
 
 
-def _fields(message: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Go through every field that is set, however deep: its name, its message and its value."""
+def _fields(message: Any) -> Iterator[tuple[str, Any, list[Any]]]:
+    """Go through every field that is set, however deep: its name, its message and its values, one or several."""
     from google.protobuf.message import Message
 
     for field, value in message.ListFields():
-        yield field.name, message, value
-        several = value if field.is_repeated else [value]
-        if len(several) and isinstance(several[0], Message):
-            for inner in several:
+        values = list(value) if field.is_repeated else [value]
+        yield field.name, message, values
+        for inner in values:
+            if isinstance(inner, Message):
                 yield from _fields(inner)
 
 
-def _texts(name: str, value: Any) -> set[str]:
+def _texts(name: str, values: list[Any]) -> set[str]:
     """Give the text of a field; bytes that are not text are given with escapes, so that they match no allowed string."""
     if name == "raw_data":
         return set()
-    values = [value] if isinstance(value, str | bytes) else value if hasattr(value, "__iter__") else []
     return {
-        item if isinstance(item, str) else item.decode("utf-8", errors="backslashreplace")
-        for item in values
-        if isinstance(item, str | bytes)
+        value if isinstance(value, str) else value.decode("utf-8", errors="backslashreplace")
+        for value in values
+        if isinstance(value, str | bytes)
     }
 
 
-def _numbers(name: str, owner: Any, value: Any) -> list[NDArray[np.float64]]:
+def _numbers(name: str, owner: Any, values: list[Any]) -> list[NDArray[np.float64]]:
     """Give the numbers of a field as one flat array; raw bytes are read by the tensor they belong to."""
     if name == "raw_data":
         from onnx import numpy_helper
 
         return [np.asarray(numpy_helper.to_array(owner), dtype=np.float64).ravel()]
-    if isinstance(value, int | float):
-        return [np.array([value], dtype=np.float64)]
-    if hasattr(value, "__iter__") and not isinstance(value, str | bytes):
-        plain = [item for item in value if isinstance(item, int | float)]
-        return [np.array(plain, dtype=np.float64)] if plain else []
-    return []
+    plain = [value for value in values if isinstance(value, int | float)]
+    return [np.array(plain, dtype=np.float64)] if plain else []

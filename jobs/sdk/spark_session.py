@@ -7,6 +7,7 @@ None of the settings protects anything; the jail does (law 1).
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import struct
@@ -60,7 +61,6 @@ def settings(cores: int) -> dict[str, str]:
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
-        "spark.log.level": "ERROR",
         "spark.local.dir": tempfile.gettempdir(),
         "spark.sql.warehouse.dir": f"{tempfile.gettempdir()}/warehouse",
         "spark.sql.catalogImplementation": "in-memory",
@@ -135,6 +135,8 @@ def open_session(extra: Mapping[str, str] | None = None) -> SparkSession:
     port, secret = _start_gateway(command)
     os.environ["PYSPARK_GATEWAY_PORT"] = str(port)
     os.environ["PYSPARK_GATEWAY_SECRET"] = secret
+    # PySpark repeats each refused query as JSON with the JVM's whole stack; the error itself reaches the job anyway.
+    logging.getLogger("SQLQueryContextLogger").disabled = True
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder

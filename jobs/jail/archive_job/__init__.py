@@ -1,0 +1,1 @@
+"""The job that the class archive is made from."""

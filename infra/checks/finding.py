@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import tomllib
 from collections.abc import Mapping
@@ -41,6 +42,29 @@ def tracked_files(root: Path = ROOT) -> list[Path]:
 def product_sources(root: Path = ROOT) -> list[Path]:
     """List the Python files of the product's packages."""
     return [path for path in tracked_files(root) if path.suffix == ".py" and path.relative_to(root).parts[0] in PRODUCT]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A Python file that could be parsed, by its path relative to the repository."""
+
+    path: str
+    text: str
+    tree: ast.Module
+
+
+def parsed_sources(root: Path = ROOT) -> tuple[list[Source], list[Finding]]:
+    """Parse the product's Python files; one that cannot be parsed is a finding."""
+    sources: list[Source] = []
+    findings: list[Finding] = []
+    for path in product_sources(root):
+        name = path.relative_to(root).as_posix()
+        text = path.read_text(encoding="utf-8")
+        try:
+            sources.append(Source(name, text, ast.parse(text)))
+        except SyntaxError as error:
+            findings.append(Finding(name, error.lineno or 1, "syntax", error.msg))
+    return sources, findings
 
 
 def read_allowed(path: Path = ROOT / "infra" / "checks" / "allowed.toml") -> Mapping[str, Mapping[str, str]]:

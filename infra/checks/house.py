@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeGuard
 
-from infra.checks.finding import ROOT, Finding, product_sources, read_allowed
+from infra.checks.finding import ROOT, Finding, parsed_sources, read_allowed
 from infra.checks.names import full_names
 
 
@@ -169,17 +169,13 @@ def check_usual_size(package: str, lengths: list[int]) -> Iterator[Finding]:
 
 def check(root: Path = ROOT) -> list[Finding]:
     """Hold the product's Python to the house rules."""
-    findings: list[Finding] = []
-    parsed: list[tuple[str, ast.Module]] = []
+    sources, findings = parsed_sources(root)
     lengths: dict[str, list[int]] = {}
-    for path in product_sources(root):
-        name = path.relative_to(root).as_posix()
-        source = path.read_text(encoding="utf-8")
-        tree = ast.parse(source)
-        parsed.append((name, tree))
-        findings += check_sizes(name, source, tree)
-        lengths.setdefault(name.split("/")[0], []).extend(length for _, _, length in function_lengths(tree))
+    for source in sources:
+        findings += check_sizes(source.path, source.text, source.tree)
+        package = lengths.setdefault(source.path.split("/")[0], [])
+        package += [length for _, _, length in function_lengths(source.tree)]
     for package, found in sorted(lengths.items()):
         findings += check_usual_size(package, found)
-    findings += check_use(parsed, read_allowed())
+    findings += check_use([(source.path, source.tree) for source in sources], read_allowed())
     return sorted(findings)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.checks.finding import PRODUCT, ROOT, Finding, product_sources, tracked_files
+from infra.checks.finding import PRODUCT, ROOT, Finding, parsed_sources, tracked_files
 
 
 LANGUAGES = ("zh", "en")
@@ -147,12 +147,12 @@ def check(root: Path = ROOT) -> list[Finding]:
         findings += check_entry(path, code, entry)
     uses: list[Use] = []
     patterns: set[re.Pattern[str]] = set()
-    for source in product_sources(root):
-        tree = ast.parse(source.read_text(encoding="utf-8"))
-        uses += uses_in(source.relative_to(root).as_posix(), tree)
-        patterns |= set(mentions_in(tree))
+    sources, unparsed = parsed_sources(root)
+    for source in sources:
+        uses += uses_in(source.path, source.tree)
+        patterns |= set(mentions_in(source.tree))
     findings += check_uses(uses, {code: entry for code, (_, entry) in entries.items()})
     others = (path for path in tracked_files(root) if path.suffix in OTHER_SOURCES and path.parent != folder)
     inside = (path for path in others if path.relative_to(root).parts[0] in PRODUCT)
     findings += check_unused(entries, patterns, "\n".join(path.read_text(encoding="utf-8") for path in inside))
-    return sorted(findings)
+    return sorted(findings + unparsed)

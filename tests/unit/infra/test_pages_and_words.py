@@ -83,6 +83,16 @@ def test_innocent_words(line: str) -> None:
     assert list(words.breaches_in(line)) == []
 
 
+def test_file_that_cannot_be_parsed_is_a_finding(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "good.py").write_text("x = 1\n", encoding="utf-8")
+    (tmp_path / "jobs" / "bad.py").write_text("x = 1\nx = (\n", encoding="utf-8")
+    sources, findings = finding.parsed_sources(tmp_path)
+    assert [source.path for source in sources] == ["jobs/good.py"]
+    assert [(found.path, found.rule) for found in findings] == [("jobs/bad.py", "syntax")]
+
+
 def test_new_files_are_looked_at_and_ignored_ones_are_not(tmp_path: Path) -> None:
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     (tmp_path / ".gitignore").write_text("secret/\n", encoding="utf-8")

@@ -47,9 +47,14 @@ def test_a_change_without_an_entry_is_rolled_back(database_url: str, tmp_path: P
 
 def test_an_exception_keeps_neither_change_nor_entry(database_url: str, tmp_path: Path) -> None:
     log = make_log(database_url, tmp_path)
-    with pytest.raises(RuntimeError), log.change(ACTOR) as change:
-        change.record(Kind.ROLE_GIVEN, ["P-1"], {})
-        raise RuntimeError
+
+    def fail_halfway() -> None:
+        with log.change(ACTOR) as change:
+            change.record(Kind.ROLE_GIVEN, ["P-1"], {})
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail_halfway()
     with log.database.read() as connection:
         assert list(entries(connection)) == []
 

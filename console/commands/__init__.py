@@ -1,0 +1,1 @@
+"""One module a group of commands: read the options, call the operation, show the answer."""

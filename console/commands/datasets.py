@@ -1,0 +1,160 @@
+"""The catalogue and imports on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from console.door import door
+
+
+def infer(
+    file: Path,
+    name: Annotated[str, typer.Option()],
+    title: Annotated[str, typer.Option()] = "",
+    format: Annotated[str, typer.Option()] = "",  # noqa: A002 - the option's name
+    encoding: Annotated[str, typer.Option()] = "utf-8",
+    delimiter: Annotated[str, typer.Option()] = ",",
+    rename: Annotated[list[str] | None, typer.Option()] = None,
+) -> None:
+    """Suggest a declaration for a file."""
+    from console.formats import guess_format, read_renames
+    from sandbox.engine import jars_folder, spark_session
+    from sandbox.ingest import Format, Source, infer_schema
+    from sandbox.schema_file import draft
+
+    chosen = guess_format(file, format)
+    source = Source(file, chosen, encoding, delimiter)
+    needs_spark = chosen in {Format.PARQUET, Format.DELTA}
+    spark = spark_session(jars_folder()) if needs_spark else None
+    schema = infer_schema(spark, source, read_renames(rename or []))
+    text = draft(name, title or name, source, schema)
+    door().give({"declaration": text}, shown=text)
+
+
+def import_file(file: Path, schema: Annotated[Path, typer.Option()], as_of: Annotated[str, typer.Option()] = "") -> None:
+    """Import a file by its declaration; declares the dataset at the first import."""
+    from console.formats import read_day
+    from lineage.errors import NotPermittedError
+    from sandbox.catalogue import get_dataset
+    from sandbox.engine import jars_folder, spark_session
+    from sandbox.importing import declare_dataset, import_dataset
+    from sandbox.schema_file import read_declaration
+
+    here = door()
+    declaration = read_declaration(schema)
+    session = here.session
+    try:
+        with here.domain.read() as connection:
+            get_dataset(connection, declaration.name)
+    except NotPermittedError:
+        declare_dataset(here.domain, session, declaration)
+    day = read_day(as_of) if as_of else here.domain.now().date()
+    spark = spark_session(jars_folder())
+    version, imported = import_dataset(here.domain, session, spark, declaration.name, declaration.source(file), day)
+    here.give(
+        {
+            "dataset": declaration.name,
+            "version": version.version,
+            "as_of": version.as_of,
+            "rows": version.rows,
+            "quarantined": dict(version.quarantined),
+            "quality": {one.name: {"nulls": one.nulls, "distinct": one.distinct} for one in imported.quality},
+        }
+    )
+
+
+def classify(name: str) -> None:
+    """Suggest role and grade of each column from its name and a sample of its values."""
+    from desensitize.cataloguing import classify_dataset
+    from sandbox.engine import jars_folder, spark_session
+
+    here = door()
+    found = classify_dataset(here.domain, here.session, spark_session(jars_folder()), name)
+    rows = [(column, s["role"], s["grade"], s["entity"], s["confidence"]) for column, s in found.items()]
+    here.give_rows(["column", "role", "grade", "entity", "confidence"], rows)
+
+
+def grade(
+    name: str,
+    set: Annotated[list[str] | None, typer.Option()] = None,  # noqa: A002 - the option's name
+    accept: Annotated[bool, typer.Option("--accept-suggestions")] = False,
+) -> None:
+    """Confirm roles and grades: --set column=role:grade, or accept what was suggested for the rest."""
+    from console.formats import read_grades
+    from sandbox.catalogue import columns_of, get_dataset
+    from sandbox.catalogue import grade as confirm
+
+    here = door()
+    with here.domain.read() as connection:
+        listed = columns_of(connection, get_dataset(connection, name).id)
+    confirmed = read_grades(set or [], listed, accept=accept)
+    confirm(here.domain, here.session, name, confirmed)
+    here.give_rows(["column", "role", "grade", "entity"], [(c, r, int(g), e) for c, (r, g, e) in confirmed.items()])
+
+
+def close(name: str, reason: Annotated[str, typer.Option()], column: Annotated[str, typer.Option()] = "") -> None:
+    """Close a dataset or a column: it cannot be authorized at all."""
+    from sandbox.catalogue import close as shut
+
+    here = door()
+    shut(here.domain, here.session, name, column or None, reason)
+    here.say("done.closed", name=f"{name}.{column}" if column else name)
+
+
+def list_all() -> None:
+    """List the catalogue."""
+    from sandbox.catalogue import list_datasets, versions_of
+
+    here = door()
+    with here.domain.read() as connection:
+        rows = []
+        for one in list_datasets(connection, here.session):
+            versions = versions_of(connection, one.id)
+            newest = versions[-1] if versions else None
+            rows.append((one.name, one.title, one.subject_column, newest and newest.version, newest and newest.as_of, one.closed))
+    here.give_rows(["dataset", "title", "subject", "version", "as_of", "closed"], rows)
+
+
+def show(name: str) -> None:
+    """Show a dataset's columns and versions."""
+    from sandbox.catalogue import columns_of, get_dataset, versions_of
+    from sandbox.roles import Permission
+
+    here = door()
+    here.session.check(Permission.CATALOGUE_READ)
+    with here.domain.read() as connection:
+        found = get_dataset(connection, name)
+        columns = columns_of(connection, found.id)
+        versions = versions_of(connection, found.id)
+    if here.as_json:
+        here.give(
+            {
+                "dataset": found.name,
+                "subject": found.subject_column,
+                "columns": [
+                    {"name": c.name, "type": c.type, "role": c.role, "grade": c.grade, "closed": c.closed} for c in columns
+                ],
+                "versions": [
+                    {"version": v.version, "as_of": v.as_of, "rows": v.rows, "quarantined": dict(v.quarantined)}
+                    for v in versions
+                ],
+            }
+        )
+        return
+    here.give_rows(["column", "type", "role", "grade", "closed"], [(c.name, c.type, c.role, c.grade, c.closed) for c in columns])
+    here.give_rows(["version", "as_of", "rows", "quarantined"], [(v.version, v.as_of, v.rows, v.quarantined) for v in versions])
+
+
+COMMANDS = {
+    "infer": infer,
+    "import": import_file,
+    "classify": classify,
+    "grade": grade,
+    "close": close,
+    "list": list_all,
+    "show": show,
+}
+

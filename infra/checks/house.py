@@ -175,7 +175,7 @@ def check(root: Path = ROOT) -> list[Finding]:
         findings += check_sizes(source.path, source.text, source.tree)
         package = lengths.setdefault(source.path.split("/")[0], [])
         package += [length for _, _, length in function_lengths(source.tree)]
-    for package, found in sorted(lengths.items()):
-        findings += check_usual_size(package, found)
+    for name, found in sorted(lengths.items()):
+        findings += check_usual_size(name, found)
     findings += check_use([(source.path, source.tree) for source in sources], read_allowed())
     return sorted(findings)

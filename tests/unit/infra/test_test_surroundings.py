@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,10 +53,22 @@ with running_postgres(find_binaries()) as url:
 """
 
 
-def test_postgres_dies_with_a_killed_run(postgres_url: str) -> None:
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    # Unlike tmp_path, the user postgres can reach it.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_postgres_dies_with_a_killed_run(postgres_url: str, open_folder: Path) -> None:
     root = str(Path(__file__).parents[3])
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER.format(root=root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLDER.format(root=root)],
+        env={**os.environ, "TMPDIR": str(open_folder)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert holder.stdout is not None
     assert holder.stdin is not None

@@ -81,7 +81,11 @@ class Door:
         """Answer with rows: ``{"rows": [...]}`` with ``--json``, else an aligned table."""
         found = [list(row) for row in rows]
         if self.as_json:
-            print(json.dumps({"rows": [dict(zip(columns, row, strict=True)) for row in found]}, ensure_ascii=False, default=str))
+            print(
+                json.dumps(
+                    {"rows": [dict(zip(columns, row, strict=True)) for row in found]}, ensure_ascii=False, default=str
+                )
+            )
             return
         from rich.console import Console
         from rich.table import Table

@@ -162,3 +162,25 @@ def live_agreements(connection: Connection, tenant: str) -> list[str]:
     """Give the ids of a tenant's agreements that have not ended."""
     query = select(agreement.c.id).where(agreement.c.tenant == tenant, agreement.c.state == AgreementState.ACTIVE.value)
     return list(connection.execute(query).scalars())
+
+
+def list_agreements(connection: Connection, session: Session) -> list[tuple[str, str, str, str]]:
+    """Read agreements as (id, tenant's name, state, end): a tenant its own, authority staff all."""
+    session.check(Permission.CATALOGUE_READ)
+    query = (
+        select(agreement.c.id, organisation.c.name, agreement.c.state, agreement.c.until)
+        .join(organisation, organisation.c.id == agreement.c.tenant)
+        .order_by(agreement.c.signed)
+    )
+    if session.kind in {OrganisationKind.TENANT, OrganisationKind.PROVIDER}:
+        query = query.where(agreement.c.tenant == session.organisation)
+    return [(row[0], row[1], row[2], row[3]) for row in connection.execute(query)]
+
+
+def list_scenarios(connection: Connection, session: Session) -> list[Scenario]:
+    """Read scenarios: a tenant its own, a provider none but through requests, authority staff all (D1)."""
+    session.check(Permission.CATALOGUE_READ)
+    query = select(scenario).order_by(scenario.c.name)
+    if session.kind in {OrganisationKind.TENANT, OrganisationKind.PROVIDER}:
+        query = query.where(scenario.c.tenant == session.organisation)
+    return [Scenario(row.id, row.agreement, row.tenant, row.name, row.purpose) for row in connection.execute(query)]

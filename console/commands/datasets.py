@@ -34,7 +34,9 @@ def infer(
     door().give({"declaration": text}, shown=text)
 
 
-def import_file(file: Path, schema: Annotated[Path, typer.Option()], as_of: Annotated[str, typer.Option()] = "") -> None:
+def import_file(
+    file: Path, schema: Annotated[Path, typer.Option()], as_of: Annotated[str, typer.Option()] = ""
+) -> None:
     """Import a file by its declaration; declares the dataset at the first import."""
     from console.formats import read_day
     from lineage.errors import NotPermittedError
@@ -114,7 +116,16 @@ def list_all() -> None:
         for one in list_datasets(connection, here.session):
             versions = versions_of(connection, one.id)
             newest = versions[-1] if versions else None
-            rows.append((one.name, one.title, one.subject_column, newest and newest.version, newest and newest.as_of, one.closed))
+            rows.append(
+                (
+                    one.name,
+                    one.title,
+                    one.subject_column,
+                    newest and newest.version,
+                    newest and newest.as_of,
+                    one.closed,
+                )
+            )
     here.give_rows(["dataset", "title", "subject", "version", "as_of", "closed"], rows)
 
 
@@ -135,7 +146,8 @@ def show(name: str) -> None:
                 "dataset": found.name,
                 "subject": found.subject_column,
                 "columns": [
-                    {"name": c.name, "type": c.type, "role": c.role, "grade": c.grade, "closed": c.closed} for c in columns
+                    {"name": c.name, "type": c.type, "role": c.role, "grade": c.grade, "closed": c.closed}
+                    for c in columns
                 ],
                 "versions": [
                     {"version": v.version, "as_of": v.as_of, "rows": v.rows, "quarantined": dict(v.quarantined)}
@@ -144,8 +156,12 @@ def show(name: str) -> None:
             }
         )
         return
-    here.give_rows(["column", "type", "role", "grade", "closed"], [(c.name, c.type, c.role, c.grade, c.closed) for c in columns])
-    here.give_rows(["version", "as_of", "rows", "quarantined"], [(v.version, v.as_of, v.rows, v.quarantined) for v in versions])
+    here.give_rows(
+        ["column", "type", "role", "grade", "closed"], [(c.name, c.type, c.role, c.grade, c.closed) for c in columns]
+    )
+    here.give_rows(
+        ["version", "as_of", "rows", "quarantined"], [(v.version, v.as_of, v.rows, v.quarantined) for v in versions]
+    )
 
 
 COMMANDS = {
@@ -157,4 +173,3 @@ COMMANDS = {
     "list": list_all,
     "show": show,
 }
-

@@ -1,0 +1,93 @@
+"""The domain itself on the command line: open one, play the demo, supervise, check the machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from console.door import door
+
+
+def init(
+    name: Annotated[str, typer.Option()],
+    title: Annotated[str, typer.Option()],
+    login: Annotated[str, typer.Option()],
+    officer: Annotated[str, typer.Option()],
+    database: Annotated[str, typer.Option()] = "",
+) -> None:
+    """Open a new domain with its authority and first officer."""
+    from sandbox.domain import create
+    from sandbox.parties import found_authority
+
+    here = door()
+    domain = create(here.home, name, url=database or None)
+    token = found_authority(domain, name=name.partition(".")[0], title=title, login=login, officer=officer)
+    path = here.home / "tokens" / f"{login}.token"
+    path.touch(mode=0o600)
+    path.write_text(token, encoding="ascii")
+    here.say("done.opened", home=str(here.home), login=login)
+    here.give(
+        {
+            "home": str(here.home),
+            "login": login,
+            "token_file": str(path),
+            "public_key": str(here.home / "public/domain.pub"),
+        }
+    )
+
+
+def demo(
+    scale: Annotated[int, typer.Option(min=2000, max=5_000_000)] = 50_000,
+    seed: Annotated[int, typer.Option()] = 7,
+) -> None:
+    """Play a city in a new domain, and leave it there to explore."""
+    from console.demo.story import play
+
+    here = door()
+    play(here, scale=scale, seed=seed)
+
+
+def supervise(once: Annotated[bool, typer.Option()] = False) -> None:
+    """Carry out queued runs until stopped; --once ends when the queue is empty."""
+    import time
+
+    from jobs.supervisor import Supervisor, supervisor_lock
+    from lineage.errors import MissingPartError
+    from sandbox.engine import jars_folder
+
+    here = door()
+    with supervisor_lock(here.domain) as mine:
+        if not mine:
+            raise MissingPartError("supervisor.taken")
+        supervisor = Supervisor(here.domain, here.jail, jars_folder())
+        while True:
+            started = supervisor.drain()
+            if once:
+                here.give({"started": started})
+                return
+            time.sleep(1)
+
+
+def check(home: Annotated[Path | None, typer.Argument()] = None) -> None:
+    """List every part that is needed, what was found, and what is missing."""
+    from console.parts import find_parts
+    from lineage.errors import MissingPartError
+
+    here = door()
+    found = find_parts(home or here.home)
+    here.give_rows(
+        ["part", "found", "needed_for", "fix"],
+        [
+            (one.name, one.found or here.label("label.missing"), one.needed_for, "" if one.found else one.fix)
+            for one in found
+        ],
+    )
+    missing = [one.name for one in found if one.needed and not one.found]
+    if missing:
+        raise MissingPartError("parts.missing", parts=", ".join(missing))
+
+
+TOP = {"init": init, "demo": demo, "supervise": supervise}
+CONFIG = {"check": check}

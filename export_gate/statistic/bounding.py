@@ -53,9 +53,9 @@ def bounded(connection: duckdb.DuckDBPyConnection, question: Question, price: Pr
         DefinitionError: ``statistic.does-not-bind``, the rows do not have the columns or types the question needs.
         GateRefusedError: ``statistic.not-measured``, DuckDB failed; why is not told because it may depend on the data (law 8).
     """
-    keys = _key_columns(connection, question)
+    keys, whole = _columns(connection, question)
     public = None if question.keys is None else [f"CAST($public{i} AS VARCHAR[])" for i in range(len(keys))]
-    sql = statement(question.query.source, _quoted(question.subject), keys, price, public)
+    sql = statement(question.query.source, _quoted(question.subject), keys, whole, price, public)
     parameters: dict[str, Any] = {}
     if question.keys is None:
         parameters["salt"] = salt.hex()
@@ -107,21 +107,23 @@ def _executed(
         return None
 
 
-def _key_columns(connection: duckdb.DuckDBPyConnection, question: Question) -> list[str]:
-    """Write the key expressions so that equal means equal text: whole numbers stay, everything else becomes text."""
+def _columns(connection: duckdb.DuckDBPyConnection, question: Question) -> tuple[list[str], set[str]]:
+    """Write the key expressions so that equal means equal text, and find the arguments that are whole numbers; by type alone."""
     keys = [key.expression for key in question.query.keys]
-    arguments = [a.argument for a in question.query.aggregates if a.argument is not None]
+    arguments = sorted({a.argument for a in question.query.aggregates if a.argument is not None})
     asked = ", ".join([_quoted(question.subject), *keys, *arguments])
     select = f"SELECT {asked} FROM ({question.query.source}) AS source_rows"  # noqa: S608 - the query is checked
     described = _executed(connection, f"DESCRIBE {select}", {})
     if described is None:
         raise DefinitionError("statistic.does-not-bind")
-    types = [row[1] for row in described[1 : 1 + len(keys)]]
+    types = [row[1] for row in described[1:]]
     secret = question.keys is None
-    return [
+    columns = [
         key if secret and of_type in INTEGERS else f"CAST({key} AS VARCHAR)"
-        for key, of_type in zip(keys, types, strict=True)
+        for key, of_type in zip(keys, types[: len(keys)], strict=True)
     ]
+    pairs = zip(arguments, types[len(keys) :], strict=True)
+    return columns, {argument for argument, of_type in pairs if of_type in INTEGERS}
 
 
 def _quoted(column: str) -> str:

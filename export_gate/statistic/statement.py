@@ -1,24 +1,25 @@
 # ruff: noqa: S608 - this module writes SQL; names and expressions come from the checked query, values are parameters
 """The SQL of the bounding: one statement for DuckDB, one scan of the rows, arithmetic on integers only.
 
-Its names speak of the proof in ``docs/proofs/l2-ball.md``: v is a subject's value in a group, w the same in fixed point, q the sum
-of a subject's w², r a whole number not below √q, D the radius. Written for totality: no content of the tables raises an error.
+Its names speak of the proof in ``docs/proofs/l2-ball.md``: w is a subject's value in a group in fixed point, q the sum of a
+subject's w², r a whole number not below √q, D the radius, z the scaled w. No content of the tables makes the statement fail (law 8).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from export_gate.statistic.measures import Kind, Measure
+from export_gate.statistic.measures import Kind
 from export_gate.statistic.price import Noise, Price
+from export_gate.statistic.values import Argument, argument_of, bounded_value
 
 
 LARGEST_CELL = 2**31
-"""Most that |w| may be before scaling: w², w·D and r stay within 64 bits, q within 128. Never below a radius."""
+"""Most that |w| may be before scaling, and never below a radius: w², w·D and r stay within 64 bits, q within 128."""
 
 
 def statement(
-    source: str, subject: str, keys: Sequence[str], price: Price, public: Sequence[str] | None, salt: str = "$salt"
+    source: str, subject: str, keys: Sequence[str], whole: Collection[str], price: Price, public: Sequence[str] | None
 ) -> str:
     """Write the statement; it gives one row a group: the keys, then one total a measure in the order of the price.
 
@@ -26,108 +27,69 @@ def statement(
         source: SELECT of the rows.
         subject: quoted name of the subject's column.
         keys: expressions of the keys, already whole numbers or text.
+        whole: the summed expressions whose type holds whole numbers only.
         price: radius and fixed point of every measure, and the cap on groups.
-        public: for each key the list parameter that holds it, or None when the groups are secret.
-        salt: parameter that holds the salt.
+        public: for each key the list parameter that holds it, or None when the groups are secret; then ``$salt`` is needed.
     """
-    measures = [noise.measure for noise in price.noises]
+    count = len(price.noises)
     names = [f"k{position}" for position in range(len(keys))]
-    columns = {argument: f"x{position}" for position, argument in enumerate(_arguments(measures))}
+    arguments = sorted({argument for noise in price.noises if (argument := argument_of(noise.measure)) is not None})
+    columns = {argument: f"x{position}" for position, argument in enumerate(arguments)}
+    selected = [f"{key} AS {name}" for key, name in zip(keys, names, strict=True)]
+    selected += [f"{bounded_value(argument, whole)} AS {name}" for argument, name in columns.items()]
+    cells = ", ".join(f"{_cell(noise, columns)} AS w{i}" for i, noise in enumerate(price.noises))
     parts = {
-        "typed": _typed(source, subject, keys, names, columns),
-        "grouped": _grouped(names, measures, columns),
-        **_kept(names, price.group_cap, public, salt),
-        "fixed": _fixed(names, price.noises),
-        "norms": f"SELECT s{_each(', CAST(sum(w{0} * w{0}) AS HUGEINT) AS q{0}', measures)} FROM fixed GROUP BY s",
-        "roots": f"SELECT s{_each(', q{0}, CAST(ceil(sqrt(CAST(q{0} AS DOUBLE))) AS HUGEINT) AS e{0}', measures)} FROM norms",
-        "radii": f"SELECT s{''.join(f', {_radius(i)}' for i in range(len(measures)))} FROM roots",
+        "typed": f"SELECT * FROM (SELECT {', '.join([f'{subject} AS s', *selected])} FROM ({source}) AS source_rows) AS rows_of_all "
+        "WHERE s IS NOT NULL",
+        "grouped": f"SELECT s, {_list(names)}{cells} FROM typed GROUP BY {', '.join(['s', *names])}",
+        **_kept(names, price.group_cap, public),
+        "norms": f"SELECT s{_each(', CAST(sum(w{0} * w{0}) AS HUGEINT) AS q{0}', count)} FROM kept GROUP BY s",
+        "roots": f"SELECT s{_each(', q{0}, CAST(ceil(sqrt(CAST(q{0} AS DOUBLE))) AS HUGEINT) AS e{0}', count)} FROM norms",
+        "radii": f"SELECT s, {', '.join(map(_root, range(count)))} FROM roots",
         "scaled": f"SELECT {_list(names)}{', '.join(_scaled(i, noise) for i, noise in enumerate(price.noises))} "
-        "FROM fixed JOIN radii USING (s)",
+        "FROM kept JOIN radii USING (s)",
     }
-    totals = ", ".join(f"CAST(sum(z{i}) AS HUGEINT)" for i in range(len(measures)))
+    totals = ", ".join(f"CAST(sum(z{i}) AS HUGEINT)" for i in range(count))
     grouping = f" GROUP BY {', '.join(names)}" if names else ""
     chain = ", ".join(f"{name} AS ({sql})" for name, sql in parts.items())
     return f"WITH {chain} SELECT {_list(names)}{totals} FROM scaled{grouping}"
 
 
-def _each(template: str, items: Sequence[object]) -> str:
-    return "".join(template.format(position) for position in range(len(items)))
+def _each(template: str, count: int) -> str:
+    return "".join(template.format(position) for position in range(count))
 
 
 def _list(names: Sequence[str]) -> str:
     return "".join(f"{name}, " for name in names)
 
 
-Argument = tuple[str, int, int, int]
-"""An expression with the bounds and the unit its values are brought to; equal bounds mark one that is only counted."""
-
-
-def _argument(measure: Measure) -> Argument | None:
-    return None if measure.argument is None else (measure.argument, measure.low, measure.high, measure.unit)
-
-
-def _arguments(measures: Sequence[Measure]) -> list[Argument]:
-    return sorted({argument for measure in measures if (argument := _argument(measure)) is not None})
-
-
-def _typed(source: str, subject: str, keys: Sequence[str], names: Sequence[str], columns: dict[Argument, str]) -> str:
-    """Take subject, keys and bounded values out of the rows; a row without a subject belongs to nobody and is dropped."""
-    selected = "".join(f", {key} AS {name}" for key, name in zip(keys, names, strict=True))
-    values = "".join(f", {_bounded_value(argument)} AS {name}" for argument, name in columns.items())
-    return f"SELECT * FROM (SELECT {subject} AS s{selected}{values} FROM ({source}) AS source_rows) AS t WHERE s IS NOT NULL"
-
-
-def _bounded_value(argument: Argument) -> str:
-    """Bring a value to a whole number of units within its bounds; no number gives NULL, infinity gives the nearer bound.
-
-    The comparison in doubles only catches what is too large for decimals; what passes it is cut exactly afterwards.
-    """
-    expression, low, high, unit = argument
-    above, below = f"1.0 * {high + 1}e{unit}", f"1.0 * {low - 1}e{unit}"
-    if unit <= 0:
-        factor = 10**-unit
-        whole = f"TRY_CAST(TRY_CAST({expression} AS DECIMAL(28, {-unit})) * CAST({factor} AS DECIMAL(10, 0)) AS BIGINT)"
-    else:
-        half = f"{5 * 10 ** (unit - 1)}"
-        number = f"CAST(TRY_CAST({expression} AS DECIMAL(28, 0)) AS HUGEINT)"
-        whole = f"TRY_CAST(({number} + CASE WHEN {number} < 0 THEN -{half} ELSE {half} END) // {10**unit} AS BIGINT)"
-    value = f"TRY_CAST({expression} AS DOUBLE)"
-    return (
-        f"TRY(CASE WHEN {value} IS NULL OR isnan({value}) THEN NULL WHEN {value} >= {above} THEN {high} "
-        f"WHEN {value} <= {below} THEN {low} ELSE CASE WHEN {whole} > {high} THEN {high} WHEN {whole} < {low} THEN {low} "
-        f"ELSE {whole} END END)"
-    )
-
-
-def _grouped(names: Sequence[str], measures: Sequence[Measure], columns: dict[Argument, str]) -> str:
-    """Add up each subject's rows within each group: v."""
-    values = "".join(f", {_value(measure, columns)} AS v{position}" for position, measure in enumerate(measures))
-    return f"SELECT s, {_list(names)}1 AS one{values} FROM typed GROUP BY {', '.join(['s', *names])}"
-
-
-def _value(measure: Measure, columns: dict[Argument, str]) -> str:
-    argument = _argument(measure)
+def _cell(noise: Noise, columns: dict[Argument, str]) -> str:
+    """Add up a subject's rows within a group, cut where the square would no longer fit, and bring them to fixed point: w."""
+    measure, limit = noise.measure, LARGEST_CELL // noise.fixed_point
+    argument = argument_of(measure)
     if measure.kind is Kind.SUBJECTS:
-        return "CAST(1 AS HUGEINT)"
+        return f"CAST({noise.fixed_point} AS BIGINT)"
+    if measure.kind is Kind.ROWS:
+        counted = "*" if argument is None else columns[argument]
+        return f"CAST(least(count({counted}), {limit}) * {noise.fixed_point} AS BIGINT)"
     if argument is None:
-        return "CAST(count(*) AS HUGEINT)"
-    column = columns[argument]
-    return (
-        f"CAST(count({column}) AS HUGEINT)"
-        if measure.kind is Kind.ROWS
-        else f"CAST(coalesce(sum({column}), 0) AS HUGEINT)"
-    )
+        raise ValueError("a sum has an argument")
+    total = f"coalesce(sum({columns[argument]}), 0)"
+    return f"CAST(greatest(-{limit}, least({limit}, {total})) AS BIGINT) * {noise.fixed_point}"
 
 
-def _kept(names: Sequence[str], cap: int | None, public: Sequence[str] | None, salt: str) -> dict[str, str]:
-    """Leave out groups that are not public, or, when groups are secret, those a subject has beyond the cap."""
+def _kept(names: Sequence[str], cap: int | None, public: Sequence[str] | None) -> dict[str, str]:
+    """Leave out groups that are not public, or, when groups are secret, those a subject has beyond the cap.
+
+    Which ones depends on the subject's own rows and on the secret salt alone.
+    """
     if public is not None:
         if not names:
             return {"kept": "SELECT * FROM grouped"}
         lists = ", ".join(f"unnest({parameter}) AS p{i}" for i, parameter in enumerate(public))
         match = " AND ".join(f"k{i} IS NOT DISTINCT FROM p{i}" for i in range(len(names)))
         return {"allowed": f"SELECT {lists}", "kept": f"SELECT grouped.* FROM grouped SEMI JOIN allowed ON {match}"}
-    order = f"sha256(concat_ws('/', {salt}, CAST(s AS VARCHAR), {', '.join(names)}))"
+    order = f"sha256(concat_ws('/', $salt, CAST(s AS VARCHAR), {', '.join(names)}))"
     return {
         "many": f"SELECT s FROM grouped GROUP BY s HAVING count(*) > {cap}",
         "kept": "SELECT * FROM grouped ANTI JOIN many USING (s) UNION ALL SELECT * FROM grouped SEMI JOIN many USING (s) "
@@ -135,19 +97,8 @@ def _kept(names: Sequence[str], cap: int | None, public: Sequence[str] | None, s
     }
 
 
-def _fixed(names: Sequence[str], noises: Sequence[Noise]) -> str:
-    """Bring v to fixed point: w, cut to where its square still fits."""
-    cells = []
-    for position, noise in enumerate(noises):
-        limit = LARGEST_CELL // noise.fixed_point
-        cells.append(
-            f"CAST(greatest(-{limit}, least({limit}, v{position})) * {noise.fixed_point} AS BIGINT) AS w{position}"
-        )
-    return f"SELECT s, {_list(names)}{', '.join(cells)} FROM kept"
-
-
-def _radius(position: int) -> str:
-    """Give r ≥ √q, or NULL when the two candidates from the double root are both too small: then the subject counts nothing."""
+def _root(position: int) -> str:
+    """Give r ≥ √q, or NULL when both candidates from the double root are too small: then the subject counts nothing."""
     q, e = f"q{position}", f"e{position}"
     return f"CASE WHEN {e} * {e} >= {q} THEN {e} WHEN ({e} + 1) * ({e} + 1) >= {q} THEN {e} + 1 END AS r{position}"
 

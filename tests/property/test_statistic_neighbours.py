@@ -94,7 +94,7 @@ PUBLIC = {SQL: (("x", 1), ("y", None), (None, 0), ("", 2)), JOINED: (("east",), 
 
 
 @settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 @given(
     visits=repeated,

@@ -50,7 +50,7 @@ class Context:
             done.add(identity)
             for seq in self._about.get(identity, ()):
                 # What an entry derived off the path is another story, told by the same ids.
-                if not self._deriving.get(seq, path) & path:
+                if seq in self._deriving and self._deriving[seq].isdisjoint(path):
                     continue
                 found.add(seq)
                 if back:

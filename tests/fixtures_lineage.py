@@ -136,3 +136,8 @@ def tamper(log: Log, attack: Callable[[Rows], None]) -> Mapping[int, bytes]:
         attack(rows)
         rows.put(connection)
     return rows.checkpoints
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the marker of the tests that need other programs and the network, and do not run unless asked for."""
+    config.addinivalue_line("markers", "interop: needs another implementation; runs where SHUZHA_INTEROP=1 asks for it")

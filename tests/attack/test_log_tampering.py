@@ -337,10 +337,14 @@ def change_a_stored_hash(rows: Rows) -> None:
     rows.nodes[3, 0] = bytes(32)
 
 
+def remove_a_needed_hash(rows: Rows) -> None:
+    del rows.nodes[3, 0]
+
+
 SIGNING_ATTACKS: dict[str, tuple[Callable[[Rows], None], str]] = {
     "rewritten, checkpoints dropped": (rewrite_and_drop_checkpoints, "log.refused-rewritten"),
     "tree changed": (change_a_stored_hash, "log.refused-rewritten"),
-    "hash removed": (lambda rows: rows.nodes.pop((3, 0)) and None, "log.node-missing"),
+    "hash removed": (remove_a_needed_hash, "log.node-missing"),
     "tail cut": (cut_entries_and_checkpoints, "log.refused-cut"),
     "emptied": (empty_everything, "log.refused-cut"),
 }

@@ -20,7 +20,7 @@ _SLACK = Fraction(1, 10**9)
 def rho_within(epsilon: Fraction, delta: Fraction) -> Fraction:
     """Give a ρ whose zero-concentrated differential privacy implies (ε, δ); a multiple of 1e-12.
 
-    Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy" (2020), corollary 13: for every α > 1,
+    Canonne, Kamath, Steinke, "The Discrete Gaussian for Differential Privacy" (arXiv:2004.00010v3, page 13): for every α > 1,
     δ = exp((α−1)(αρ−ε)) / (α−1) · (1 − 1/α)^α. Any α proves the claim, so a rough search for the best one is enough.
 
     Raises:

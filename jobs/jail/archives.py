@@ -6,6 +6,7 @@ Signatures: PKWARE APPNOTE 6.3.10 (zip), RFC 1952 (gzip), RFC 8878 (zstandard), 
 from __future__ import annotations
 
 import os
+import re
 import struct
 from typing import BinaryIO, Final
 
@@ -17,7 +18,6 @@ _AT_START: Final = (
     b"\x1f\x8b",
     b"\x1f\x9d",
     b"\x1f\xa0",
-    b"BZh",
     b"\xfd7zXZ\x00",
     b"\x28\xb5\x2f\xfd",
     b"\x04\x22\x4d\x18",
@@ -25,9 +25,6 @@ _AT_START: Final = (
     b"Rar!\x1a\x07",
     b"MSCF",
     b"!<arch>\n",
-    b"070701",
-    b"070702",
-    b"070707",
     b"xar!",
     b"LZIP",
     b"\x5d\x00\x00\x80",
@@ -35,6 +32,9 @@ _AT_START: Final = (
     b"hsqs",
     b"sqsh",
 )
+# Marks made of letters and digits need more than themselves: a table may well begin with the code 070701.
+_BZIP2: Final = re.compile(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)")
+_CPIO: Final = re.compile(rb"07070[127][0-9A-Fa-f]{70}")
 _HEAD_BYTES: Final = 512
 _TAR_MARK: Final = (257, b"ustar")
 _ISO_MARK: Final = (32769, b"CD001")
@@ -49,6 +49,8 @@ def looks_like_archive(file: BinaryIO) -> bool:
     head = file.read(_HEAD_BYTES)
     return (
         head.startswith(_AT_START)
+        or _BZIP2.match(head) is not None
+        or _CPIO.match(head) is not None
         or _has_mark(file, _TAR_MARK)
         or _has_mark(file, _ISO_MARK)
         or _is_old_tar(head)

@@ -34,7 +34,7 @@ FILE_MODE: Final = 0o400
 FILE_TIME: Final = 946_684_800
 """Seconds since 1970 that every copy carries: the first of January 2000."""
 
-_PLAIN: Final = re.compile(rb"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_PLAIN: Final = re.compile(rb"[A-Za-z0-9_][A-Za-z0-9._-]*")
 _CHUNK: Final = 1024 * 1024
 _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY

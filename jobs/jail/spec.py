@@ -25,6 +25,8 @@ HIGHEST_UID: Final = 2**31 - 2
 # The run id becomes a cgroup folder and part of a mount path; 12 characters are the least that cannot be guessed.
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{11,62}")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# No component begins with a dot, and the path with one slash only: "//proc" is another path to a check and the same to the kernel.
+_INSIDE: Final = re.compile(r"(?:/[A-Za-z0-9_][A-Za-z0-9._-]*)+")
 # The jail makes these itself; a mount there would undo a protection.
 _OWN_FOLDERS: Final = ("/proc", "/dev", "/sys", "/tmp", "/out", "/usr", "/bin", "/sbin", "/lib", "/lib64", "/run")  # noqa: S108
 _OWN_FILES: Final = ("/etc/passwd", "/etc/group", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ld.so.cache")
@@ -130,13 +132,7 @@ def check_inside_path(inside: str) -> None:
         DefinitionError: ``jail.bad-mount``.
     """
     path = PurePosixPath(inside)
-    plain = (
-        path.is_absolute()
-        and str(path) == inside
-        and ".." not in path.parts
-        and inside.isascii()
-        and inside.isprintable()
-    )
+    plain = _INSIDE.fullmatch(inside) is not None
     reserved = inside in {"/", "/etc", "/opt", "/in"} or inside in _OWN_FILES
     if not plain or reserved or any(path.is_relative_to(folder) for folder in _OWN_FOLDERS):
         raise DefinitionError("jail.bad-mount", path=ascii(inside)[:80])

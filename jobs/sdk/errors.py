@@ -32,8 +32,9 @@ def no_spark() -> JobError:
 def bad_name(name: str) -> JobError:
     """Say what a file in the outbox may be called."""
     return JobError(
-        f"文件名 {name!r} 不合规定:只能用字母、数字、点、下划线和连字符,不以点开头,最多放在一级目录中。",
-        f"The file name {name!r} is not allowed: letters, digits, dots, underscores and hyphens, no leading dot, at most one folder.",
+        f"文件名 {name!r} 不合规定:只能用字母、数字、点、下划线和连字符,不以点或连字符开头,最多放在一级目录中。",
+        f"The file name {name!r} is not allowed: letters, digits, dots, underscores and hyphens, no leading dot or hyphen, "
+        "at most one folder.",
     )
 
 

@@ -17,7 +17,7 @@ from .tables import Tables
 OUTBOX: Final = Path("/out")
 DEVELOPMENT: Final = "development"
 
-_FILE: Final = re.compile(r"(?:[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}/)?[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+_FILE: Final = re.compile(r"(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,99}/)?[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 _PLAIN: Final = (bool, int, float, str)
 
 

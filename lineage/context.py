@@ -17,6 +17,9 @@ from lineage.log import Entry
 _PARTIES = frozenset({"domain", "organisation", "person", "role", "token", "access"})
 """Ids born here are who acts, not what was decided on; every entry names some, so following them would reach everything."""
 
+_DECIDES_ON = {"promotion": "job"}
+"""Younger than what it decides on, and yet part of its story: whatever a job made rests on the job's promotion."""
+
 
 class Context:
     """Index from ids to the entries about them, over entries in log order; ``deriving`` gives the targets an entry derives."""
@@ -54,8 +57,13 @@ class Context:
                     continue
                 found.add(seq)
                 if back:
-                    named = self._named(self._entries[seq])
-                    wanted |= {other for other in named if self._born[other] <= self._born[identity]} - done
+                    wanted |= self._behind(self._entries[seq], identity) - done
+
+    def _behind(self, entry: Entry, identity: str) -> set[str]:
+        """Give the ids that an entry about ``identity`` points back to, and the decision itself where it is one on it."""
+        deciding = {_family(entry)} & _DECIDES_ON.keys()
+        older = {other for other in self._named(entry) if self._born[other] <= self._born[identity]}
+        return older | {other for other in self._named(entry) if self._family(other) in deciding}
 
     def _named(self, entry: Entry) -> set[str]:
         return {
@@ -66,7 +74,8 @@ class Context:
         """Give the ids an entry is about: the youngest it names, and those of its own family (``export.reviewed [E-1, …]``)."""
         named = self._named(entry)
         youngest = max((self._born[name] for name in named), default=-1)
-        return {name for name in named if self._born[name] == youngest or self._family(name) == _family(entry)}
+        families = {_family(entry), _DECIDES_ON.get(_family(entry))}
+        return {name for name in named if self._born[name] == youngest or self._family(name) in families}
 
     def _party(self, identity: str) -> bool:
         return self._family(identity) in _PARTIES

@@ -59,7 +59,7 @@ STORY: list[tuple[Kind, str, list[str], dict[str, Any]]] = [
     (Kind.JOB_SUBMITTED, "tenant", ["J-1", "S-1"], {}),
     (Kind.PROMOTION_REQUESTED, "tenant", ["PR-1", "J-1"], {}),
     (Kind.PROMOTION_APPROVED, "reviewer", ["PR-1"], {}),
-    (Kind.RUN_QUEUED, "tenant", ["R-1"], {"promotion": "PR-1", **derive([JOB], [RUN])}),
+    (Kind.RUN_QUEUED, "tenant", ["R-1", "J-1"], derive([JOB], [RUN])),
     (Kind.EXPORT_REQUESTED, "tenant", ["E-1", "R-1"], {}),
     (
         Kind.PRODUCT_MADE,

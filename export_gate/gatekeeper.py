@@ -66,7 +66,7 @@ class Gatekeeper:
         shutil.copytree(job, frozen)
         for path in (asked, *asked.rglob("*"), frozen, *frozen.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
-        runtime = with_sources(python_runtime())
+        runtime = with_sources(python_runtime(LIMITS.cores, LIMITS.memory_bytes))
         mounts = {f"/in/{table}": folder for table, folder in tables.items()}
         return JailSpec(
             name=name,

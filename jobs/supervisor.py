@@ -161,7 +161,7 @@ class Supervisor:
             name=task.run.id,
             workspace=workspace,
             uid=task.uid,
-            argv=(*runtime.argv, "/opt/sdk/runner.py"),
+            argv=runtime.run_job,
             environment=runtime.environment,
             read_only={**runtime.read_only, **mounts, "/job": _job_copy(self.domain, task, workspace)},
             limits=Limits(memory_bytes=chosen.memory_bytes, seconds=chosen.minutes * 60, cores=chosen.cores),
@@ -263,7 +263,7 @@ def _workspace(domain: Domain, run_id: str) -> Path:
 def _runtime(chosen: RunSpec, jars: Path) -> JailRuntime:
     if chosen.runtime == "spark":
         return spark_runtime(chosen.cores, chosen.memory_bytes, jars)
-    return python_runtime()
+    return python_runtime(chosen.cores, chosen.memory_bytes)
 
 
 def _job_copy(domain: Domain, task: _Task, workspace: Path) -> Path:
@@ -276,6 +276,7 @@ def _job_copy(domain: Domain, task: _Task, workspace: Path) -> Path:
         "entry": chosen.entry,
         "stage": task.run.stage.value,
         "tables": {name: f"/in/{name}" for name in task.spec.inputs},
+        "steps": [[name, sql] for name, sql in task.spec.steps.items()],
     }
     (target / "run.json").write_text(json.dumps(told), encoding="utf-8")
     for path in (target, *target.rglob("*")):

@@ -6,6 +6,7 @@ There is no verdict "safe": a check says what it tried and that it did not succe
 from __future__ import annotations
 
 from export_gate.finding import Finding
+from export_gate.model.attributes import check_attributes
 from export_gate.model.capacity import check_capacity, check_classes
 from export_gate.model.leaves import check_leaves
 from export_gate.model.linear import check_linear
@@ -22,6 +23,7 @@ def check_model(trained: Trained, onnx: bytes) -> tuple[Finding, ...]:
         *check_linear(trained),
         check_capacity(trained),
         check_membership(trained),
+        check_attributes(trained),
         *check_bytes(onnx, trained),
         check_agreement(onnx, trained),
     )

@@ -24,6 +24,8 @@ DOMINANCE = 0.9
 """(n, k) rule with n = 2: two data subjects may not make up more than this share of a leaf (SDC handbook's NK(2, 90))."""
 EXCESS_VALUES = 0.1
 """How much oftener a leaf value may be one training value than it is one hold-out value."""
+SIGNIFICANCE = 1e-6
+"""Small, because leaf values crowd where training values do, so that chance alone makes some difference."""
 
 
 @dataclass(frozen=True)
@@ -123,12 +125,22 @@ def _check_values(trained: Trained, leaves: list[Leaves]) -> tuple[Finding, ...]
     values = _steps(np.concatenate([entry.values[:, 0] for entry in leaves]), trained.told)
     target, held = (_steps(sample.target, trained.told) for sample in (trained.train, trained.holdout))
     same_size = np.random.default_rng(trained.seed).choice(target, size=min(len(target), len(held)), replace=False)
-    shares = [float(np.isin(values, told).mean()) for told in (same_size, held)]
+    seen, unseen = (np.isin(values, told) for told in (same_size, held))
+    shares = [float(hits.mean()) for hits in (seen, unseen)]
     verdict, reason = Verdict.NO_ATTACK_SUCCEEDED, "model.leaf-values-mixed"
-    if shares[0] - shares[1] > EXCESS_VALUES:
+    if shares[0] - shares[1] > EXCESS_VALUES and _oftener(seen, unseen) < SIGNIFICANCE:
         verdict, reason = Verdict.BLOCK, "model.leaf-values-personal"
     evidence: dict[str, Param] = {"values": len(values), "training": f"{shares[0]:.3f}", "holdout": f"{shares[1]:.3f}"}
     return (Finding("model.leaf-values", 1, verdict, reason, {}, {"excess": str(EXCESS_VALUES)}, evidence),)
+
+
+def _oftener(seen: Array, unseen: Array) -> float:
+    """McNemar's exact test: p-value of values being found on the one side only as often as on the other only."""
+    from scipy import stats  # type: ignore[import-untyped]
+
+    only = int((seen & ~unseen).sum())
+    discordant = only + int((unseen & ~seen).sum())
+    return float(stats.binomtest(only, discordant, 0.5, "greater").pvalue) if discordant else 1.0
 
 
 def _steps(values: Array, step: float) -> Array:

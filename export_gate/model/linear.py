@@ -20,6 +20,7 @@ LEVERAGE = 0.5
 """A data subject who determines half of some direction of the fit (h ≥ 0.5: Huber, "Robust Statistics", 1981, section 7.2)."""
 CONCENTRATION = 0.9
 """Fewer than the minimum of data subjects may not determine more than this share of a direction."""
+REVIEW_CONCENTRATION = 0.5
 DEGREES_OF_FREEDOM = 10
 """Least number of data subjects beyond the rank of the design (the rule of ACRO, https://github.com/AI-SDC/ACRO)."""
 
@@ -75,12 +76,13 @@ def _check_directions(trained: Trained) -> Finding:
         verdict, reason = Verdict.BLOCK, "model.saturated"
     elif highest >= LEVERAGE or concentration >= CONCENTRATION:
         verdict, reason = Verdict.BLOCK, "model.directions-personal"
-    elif highest >= 1 / trained.minimum:
+    elif concentration >= REVIEW_CONCENTRATION:
         verdict, reason = Verdict.REVIEW, "model.directions-uneven"
     settings: dict[str, Param] = {
         "minimum_subjects": trained.minimum,
         "leverage": str(LEVERAGE),
         "concentration": str(CONCENTRATION),
+        "review_concentration": str(REVIEW_CONCENTRATION),
         "degrees_of_freedom": DEGREES_OF_FREEDOM,
     }
     evidence: dict[str, Param] = {

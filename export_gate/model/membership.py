@@ -92,7 +92,7 @@ def check_membership(trained: Trained) -> Finding:
 def run_attacks(trained: Trained) -> tuple[Attack, ...]:
     """Give the results of the loss attack and of the calibrated attack."""
     sides = (trained.train, trained.holdout)
-    plain = [_by_subject(sample, -_loss(trained, trained.estimator, sample)) for sample in sides]
+    plain = [by_subject(sample, -_loss(trained, trained.estimator, sample)) for sample in sides]
     hardness = _hardness(trained)
     calibrated = [scores + hardness[people] for people, scores in plain]
     return (
@@ -123,6 +123,12 @@ def measure(name: str, members: Scores, others: Scores) -> Attack:
         false_low=false_low,
         false_high=false_high,
     )
+
+
+def excess(seen: Scores, unseen: Scores, quantile: float) -> float:
+    """Give the lower bound of how much larger the mean of ``seen`` is than that of ``unseen``; one entry a data subject."""
+    error = math.sqrt(float(seen.var(ddof=1)) / len(seen) + float(unseen.var(ddof=1)) / len(unseen))
+    return float(seen.mean() - unseen.mean()) - quantile * error
 
 
 def _interval(hits: int, count: int) -> tuple[float, float]:
@@ -157,7 +163,7 @@ def _loss(trained: Trained, estimator: Any, sample: Sample) -> Scores:
     return loss
 
 
-def _by_subject(sample: Sample, scores: Scores) -> tuple[Array, Scores]:
+def by_subject(sample: Sample, scores: Scores) -> tuple[Array, Scores]:
     """Average over the rows of each data subject; gives the subjects' codes beside their scores."""
     people, where = np.unique(sample.subjects, return_inverse=True)
     return people, np.bincount(where, weights=scores) / np.bincount(where)
@@ -174,7 +180,7 @@ def _hardness(trained: Trained) -> Scores:
         seed = int(randomness.integers(2**32))
         for side in (half, ~half):
             loss = _reference_loss(trained, pool, side, seed)
-            outside, scores = _by_subject(_part(pool, ~side), loss)
+            outside, scores = by_subject(_part(pool, ~side), loss)
             total[outside] += scores
     return total / REFERENCE_PAIRS
 

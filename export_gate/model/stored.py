@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export_gate.finding import Finding, Verdict
+from export_gate.model.membership import by_subject, excess
 from export_gate.model.onnx_export import AGREEMENT, CLASS_OUTPUTS, NUMBER_OUTPUTS, PRODUCER, ROWS, agreement
 from export_gate.model.onnx_walk import OPERATORS, Content, read_content
 from export_gate.model.train import Sample, Trained
@@ -23,6 +24,8 @@ EXCESS_VALUES = 0.05
 """The same for the values of one column."""
 DISTINCT = 20
 """Columns with fewer distinct values are found by chance anywhere."""
+QUANTILE = 4
+"""Standard errors a difference must exceed: many columns are looked at, and numbering of nodes is full of small whole numbers."""
 CHUNK = 100_000
 _WORDS = frozenset(
     {
@@ -45,9 +48,9 @@ _WORDS = frozenset(
 
 @dataclass(frozen=True)
 class FoundRows:
-    """Rows of one table found in a model: their share of the table, and how many of them cannot be chance."""
+    """Whether each row of a table was found in a model, and how many of the found ones cannot be chance."""
 
-    share: float
+    found: NDArray[np.bool_]
     certain: int
 
 
@@ -113,22 +116,33 @@ def _is_inner(text: str) -> bool:
 
 def _check_rows(content: Content, trained: Trained) -> Finding:
     """Search for rows and for columns of the training data among all numbers (attack: the model that keeps its data)."""
-    seen = [stored_rows(content, table) for table in _tables(trained.train)]
-    unseen = [stored_rows(content, table) for table in _tables(trained.holdout)]
-    excess = max(here.share - there.share for here, there in zip(seen, unseen, strict=True))
-    certain = any(here.certain and not there.certain for here, there in zip(seen, unseen, strict=True))
+    pairs = list(zip(_tables(trained.train), _tables(trained.holdout), strict=True))
+    found = [(stored_rows(content, seen), stored_rows(content, unseen)) for seen, unseen in pairs]
+    certain = any(seen.certain and not unseen.certain for seen, unseen in found)
+    row_excess = max(_excess(trained, seen.found, unseen.found) for seen, unseen in found)
     column_excess = _column_excess(content, trained)
-    stored = certain or excess > EXCESS_ROWS or column_excess > EXCESS_VALUES
+    stored = certain or row_excess > EXCESS_ROWS or column_excess > EXCESS_VALUES
     verdict = Verdict.BLOCK if stored else Verdict.NO_ATTACK_SUCCEEDED
     reason = "model.rows-stored" if stored else "model.rows-absent"
     evidence: dict[str, Param] = {
-        "certain_rows": sum(found.certain for found in seen),
-        "training_rows": f"{max(found.share for found in seen):.4f}",
-        "holdout_rows": f"{max(found.share for found in unseen):.4f}",
+        "certain_rows": sum(seen.certain for seen, _ in found),
+        "training_rows": f"{max(float(seen.found.mean()) for seen, _ in found):.4f}",
+        "holdout_rows": f"{max(float(unseen.found.mean()) for _, unseen in found):.4f}",
+        "row_excess": f"{row_excess:.4f}",
         "column_excess": f"{column_excess:.4f}",
     }
-    settings = {"excess_rows": str(EXCESS_ROWS), "excess_values": str(EXCESS_VALUES)}
+    settings: dict[str, Param] = {
+        "excess_rows": str(EXCESS_ROWS),
+        "excess_values": str(EXCESS_VALUES),
+        "quantile": QUANTILE,
+    }
     return Finding("model.stored-rows", 1, verdict, reason, {}, settings, evidence)
+
+
+def _excess(trained: Trained, seen: NDArray[np.bool_], unseen: NDArray[np.bool_]) -> float:
+    """Lower bound of how much oftener something was found for data subjects the model saw than for others."""
+    inside, outside = by_subject(trained.train, seen.astype(float)), by_subject(trained.holdout, unseen.astype(float))
+    return excess(inside[1], outside[1], QUANTILE)
 
 
 def _tables(sample: Sample) -> tuple[NDArray[np.float32], ...]:
@@ -149,8 +163,9 @@ def stored_rows(content: Content, table: NDArray[np.float32]) -> FoundRows:
     width = table.shape[1]
     distinct, odd = _distinctness(table)
     recognisable = distinct >= 2
+    everywhere = np.zeros(len(table), dtype=bool)
     if not recognisable.any():
-        return FoundRows(0.0, 0)
+        return FoundRows(everywhere, 0)
     wanted = _keys(table[recognisable])
     found = np.zeros(len(wanted), dtype=bool)
     for run in content.numbers:
@@ -159,7 +174,8 @@ def stored_rows(content: Content, table: NDArray[np.float32]) -> FoundRows:
         windows = np.lib.stride_tricks.sliding_window_view(run.astype(np.float32), width)
         for start in range(0, len(windows), CHUNK):
             found |= np.isin(wanted, _keys(windows[start : start + CHUNK]))
-    return FoundRows(float(found.sum() / len(table)), int((found & (odd[recognisable] >= 2)).sum()))
+    everywhere[recognisable] = found
+    return FoundRows(everywhere, int((everywhere & (odd >= 2)).sum()))
 
 
 def _distinctness(table: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -179,11 +195,11 @@ def _keys(rows: NDArray[np.float32]) -> NDArray[np.void]:
 
 
 def _column_excess(content: Content, trained: Trained) -> float:
-    """How much oftener the values of a column are found among the model's numbers than those of people it never saw."""
+    """Lower bound of how much oftener a column's values are found among the model's numbers than those of people it never saw."""
     pool = np.unique(np.concatenate([run.astype(np.float32) for run in content.numbers]))
     worst = 0.0
     for seen, unseen in zip(_tables(trained.train), _tables(trained.holdout), strict=True):
         for column, other in zip(seen.T, unseen.T, strict=True):
             if np.unique(column).size >= DISTINCT:
-                worst = max(worst, float(np.isin(column, pool).mean() - np.isin(other, pool).mean()))
+                worst = max(worst, _excess(trained, np.isin(column, pool), np.isin(other, pool)))
     return worst

@@ -372,3 +372,33 @@ def stored(trained: Trained, put: Put, table: np.ndarray[Any, Any]) -> Verdict:
     put(model, table)
     findings = check_bytes(model.SerializeToString(deterministic=True), trained)
     return next(finding.verdict for finding in findings if finding.check == "model.stored-rows")
+
+
+# Hidden traits
+
+
+def with_trait(seed: int = 3) -> pd.DataFrame:
+    """A trait that has nothing to do with the target: only a model that remembers persons can tell it."""
+    frame = people(400, seed=seed)
+    random = np.random.default_rng(seed)
+    return frame.assign(secret=random.random(400) < 0.5, ill=np.where(random.random(400) < 0.5, "是", "否"))
+
+
+@pytest.mark.parametrize("secret", ["truth", "text"])
+def test_a_trait_of_those_remembered_is_guessed_and_blocked(secret: str) -> None:
+    frame = with_trait()
+    if secret == "text":
+        frame["secret"] = np.where(frame["secret"], "甲", "乙")
+    greedy = attempt(frame, FOREST, {"n_estimators": 40, "max_features": 1.0}, "ill", "secret")
+    assert verdict(greedy, "model.attributes") is Verdict.BLOCK
+    modest = attempt(frame, FOREST, {"n_estimators": 40, "min_samples_leaf": 30}, "ill", "secret")
+    assert verdict(modest, "model.attributes") is Verdict.NO_ATTACK_SUCCEEDED
+
+
+def test_a_trait_that_follows_from_the_target_is_no_leak() -> None:
+    frame = people()
+    frame["symptom"] = (frame["ill"] == "是") ^ (np.random.default_rng(2).random(len(frame)) < 0.1)
+    result = attempt(frame, LOGISTIC, {}, "ill", "symptom")
+    found = next(finding for finding in result.findings if finding.check == "model.attributes")
+    assert found.verdict is Verdict.NO_ATTACK_SUCCEEDED
+    assert max(float(value) for key, value in found.evidence.items() if key.endswith("_holdout")) > 0.8

@@ -1,0 +1,293 @@
+"""Make a view or an input out of a RAW table: the only way by which data reach a tenant (P1, P2, P4, E2).
+
+Invariants, each checked here or an error: exactly one version of RAW is read; only granted columns and rows come out; a view is
+k-anonymous on its whole population before it is sampled; the order of rows follows the treated values alone; what the tenant can
+read holds no key, path, filter or name of RAW; on any failure nothing is left at the target.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from desensitize.output import digest_of, leftovers, rows_of
+from desensitize.policy import RULES_VERSION, ColumnPlan, Plan, Zone
+from desensitize.population import Population, count_population, level_expression, restrict
+from desensitize.pseudonym import ScenarioKeys, member_expression, token_expression
+from desensitize.record import ColumnRecord, ProvisionRecord, RiskRecord
+from desensitize.rowfilter import RowFilter, parse_filter
+from desensitize.sampling import SampleRate
+from desensitize.treatments import Drop, Keep, Token, Treatment, ValueTreatment
+from lineage.errors import DefinitionError, GateRefusedError, MissingPartError, ShuzhaError
+from sandbox.columns import Grade, family_of
+
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column as SparkColumn
+    from pyspark.sql import DataFrame, SparkSession
+
+_MEMBER = "__member"
+
+
+@dataclass(frozen=True, eq=False)
+class _Chosen:
+    """The plan with every open choice made: one treatment a column, the rate, the classes."""
+
+    plan: Plan
+    treatments: dict[str, Treatment]
+    population: Population | None
+    rate: Fraction | None
+
+
+def provision(
+    spark: SparkSession,
+    *,
+    raw: Path,
+    version: int,
+    plan: Plan,
+    keys: ScenarioKeys,
+    row_filter: str | None,
+    into: Path,
+    sample: SampleRate | None,
+) -> ProvisionRecord:
+    """Make a fresh Delta table at ``into`` from one version of a RAW table, all or nothing.
+
+    Args:
+        spark: the session of trusted code.
+        raw: folder of the RAW Delta table.
+        version: the Delta version to read.
+        plan: what happens to each column.
+        keys: the scenario's keys.
+        row_filter: a condition over the table's columns, or None for all rows.
+        into: the folder to make; must not exist, its parent must.
+        sample: the share of subjects; given for a view about somebody, None otherwise.
+
+    Raises:
+        DefinitionError: the row filter, the sample or the plan does not fit the table.
+        GateRefusedError: a check of the result failed.
+        MissingPartError: a part failed while working: storage full, table or version missing, Spark down.
+    """
+    _check_sample(plan, sample)
+    if into.exists() or not into.parent.is_dir():
+        raise MissingPartError("desensitize.target", folder=into.name)
+    condition = None if row_filter is None else parse_filter(row_filter, plan.filterable)
+    with _all_or_nothing(into) as partial:
+        rows = _granted_rows(spark, raw, version, plan, condition)
+        chosen = _choose(rows, plan, sample)
+        rows_in = _write(rows, chosen, keys, partial)
+        record = _record(chosen, keys, version, condition, rows_in, partial)
+        _check_output(record, chosen, partial)
+    return record
+
+
+def _check_sample(plan: Plan, sample: SampleRate | None) -> None:
+    wanted = plan.zone is Zone.VIEW and plan.subject is not None
+    if wanted != (sample is not None):
+        raise DefinitionError("desensitize.sample-wanted" if wanted else "desensitize.sample-unwanted")
+
+
+@contextmanager
+def _all_or_nothing(into: Path) -> Iterator[Path]:
+    """Give a folder that becomes the target when the block ends well, and is removed when it does not."""
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+
+    partial = into.with_name(f".{into.name}.{uuid4().hex}")
+    try:
+        yield partial
+        partial.rename(into)
+    except ShuzhaError:
+        raise
+    except (PySparkException, Py4JError, OSError) as error:
+        # Not chained: the text of an engine's error may quote a cell of the table.
+        raise MissingPartError("desensitize.failed", reason=_class_of(error)) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _class_of(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return os.strerror(error.errno) if error.errno else type(error).__name__
+    condition = getattr(error, "getCondition", lambda: None)()
+    return str(condition or type(error).__name__)
+
+
+def _granted_rows(spark: SparkSession, raw: Path, version: int, plan: Plan, condition: RowFilter | None) -> DataFrame:
+    # Functions must run in this interpreter, with its libraries, whatever "python3" means on the machine.
+    import sys
+
+    from pyspark.sql import functions as F  # noqa: N812
+
+    spark.sparkContext.pythonExec = sys.executable
+    table = spark.read.format("delta").option("versionAsOf", version).load(str(raw))
+    types = {field.name: field.dataType.simpleString() for field in table.schema.fields}
+    for planned in plan.columns:
+        column = planned.column
+        if column.name not in types or not _same_family(types[column.name], column.type):
+            raise DefinitionError("desensitize.column-differs", column=column.name)
+    rows = table if condition is None else table.filter(condition.expression())
+    return rows.select(*[F.col(f"`{planned.column.name}`") for planned in plan.columns])
+
+
+def _same_family(found: str, declared: str) -> bool:
+    try:
+        return family_of(found) is family_of(declared)
+    except ValueError:
+        return False
+
+
+def _choose(rows: DataFrame, plan: Plan, sample: SampleRate | None) -> _Chosen:
+    fixed = {planned.column.name: planned.treatments[0] for planned in plan.columns}
+    token = plan.subject_token
+    if sample is None or token is None:
+        return _Chosen(plan, fixed, None, None)
+    population = count_population(rows, plan, token)
+    levels = {p.column.name: p.treatments[population.levels[p.column.name]] for p in plan.quasi_identifiers}
+    return _Chosen(plan, {**fixed, **levels}, population, sample.effective(population.subjects))
+
+
+def _write(rows: DataFrame, chosen: _Chosen, keys: ScenarioKeys, into: Path) -> int:
+    """Treat, order and write; gives the number of rows that were read."""
+    from pyspark.sql import Observation
+    from pyspark.sql import functions as F  # noqa: N812
+
+    types = {field.name: field.dataType for field in rows.schema.fields}
+    seen = Observation()
+    treated = _members(rows.observe(seen, F.count(F.lit(1)).alias("rows")), chosen, keys)
+    columns = []
+    for planned in chosen.plan.columns:
+        value = _treated(planned, chosen, keys)
+        kept_type = (
+            "string" if isinstance(chosen.treatments[planned.column.name], Token) else types[planned.column.name]
+        )
+        # Without metadata: comments of RAW columns are not granted.
+        columns.append(value.cast(kept_type).alias(planned.column.name, metadata={}))
+    result = _ordered(treated.select(*columns), chosen.plan.subject)
+    # No statistics: the Delta log would hold the smallest and largest value of every column.
+    result.write.format("delta").option("delta.dataSkippingNumIndexedCols", "0").save(str(into))
+    return int(seen.get["rows"])
+
+
+def _members(rows: DataFrame, chosen: _Chosen, keys: ScenarioKeys) -> DataFrame:
+    """Keep the rows of allowed classes, then those of sampled subjects (law 9: nobody chooses which)."""
+    from pyspark.sql import functions as F  # noqa: N812
+
+    token, population = chosen.plan.subject_token, chosen.population
+    if population is None or token is None or chosen.rate is None:
+        return rows
+    values = {
+        f"q{i}_{population.levels[planned.column.name]}": level_expression(
+            planned, population.levels[planned.column.name]
+        )
+        for i, planned in enumerate(chosen.plan.quasi_identifiers)
+    }
+    shown = restrict(rows, values, population.allowed)
+    member = member_expression(F.col(f"`{chosen.plan.subject}`"), token.entity, keys, chosen.rate)
+    return shown.withColumn(_MEMBER, member).filter(F.col(f"{_MEMBER}.kept"))
+
+
+def _treated(planned: ColumnPlan, chosen: _Chosen, keys: ScenarioKeys) -> SparkColumn:
+    from pyspark.sql import functions as F  # noqa: N812
+
+    treatment = chosen.treatments[planned.column.name]
+    value = F.col(f"`{planned.column.name}`")
+    match treatment:
+        case Token() if chosen.population is not None and planned.column.name == chosen.plan.subject:
+            return F.col(f"{_MEMBER}.token")
+        case Token():
+            return token_expression(value, treatment.entity, keys)
+        case ValueTreatment():
+            return treatment.expression(value)
+        case _:
+            raise TypeError(f"no expression for {treatment.name}")
+
+
+def _ordered(rows: DataFrame, subject: str | None) -> DataFrame:
+    """Order rows by their treated values alone: the order of RAW would say who came when."""
+    from pyspark.sql import functions as F  # noqa: N812
+
+    order = F.xxhash64(*[F.col(f"`{name}`") for name in rows.columns])
+    if subject is None:
+        return rows.repartition(order).sortWithinPartitions(order)
+    return rows.repartition(F.col(f"`{subject}`")).sortWithinPartitions(F.col(f"`{subject}`"), order)
+
+
+def _record(
+    chosen: _Chosen, keys: ScenarioKeys, version: int, condition: RowFilter | None, rows_in: int, written: Path
+) -> ProvisionRecord:
+    population = chosen.population
+    return ProvisionRecord(
+        zone=chosen.plan.zone,
+        rules_version=RULES_VERSION,
+        plan_digest=chosen.plan.digest,
+        input_version=version,
+        row_filter="" if condition is None else condition.text,
+        columns=tuple(
+            _column_record(planned, chosen.treatments[planned.column.name], keys) for planned in chosen.plan.columns
+        ),
+        rows_in=rows_in,
+        rows_out=rows_of(written),
+        rows_without_subject=0 if population is None else population.orphan_rows,
+        risk=None if population is None else _risk(population, chosen.plan.k),
+        sample_rate=chosen.rate,
+        output_digest=digest_of(written),
+    )
+
+
+def _risk(population: Population, k: int) -> RiskRecord:
+    return RiskRecord(
+        k=k,
+        classes=population.classes,
+        smallest_class=population.smallest,
+        subjects=population.subjects,
+        suppressed_subjects=population.suppressed_subjects,
+        suppressed_rows=population.suppressed_rows,
+        largest=Fraction(1, population.smallest),
+        mean=Fraction(population.classes, population.kept_subjects),
+    )
+
+
+def _column_record(planned: ColumnPlan, treatment: Treatment, keys: ScenarioKeys) -> ColumnRecord:
+    column = planned.column
+    return ColumnRecord(
+        name=column.name,
+        role=column.role.value,
+        grade_before=int(column.grade),
+        grade_after=grade_after(column.grade, treatment),
+        treatment=treatment.name,
+        parameters=tuple(sorted(treatment.parameters().items())),
+        reversible=treatment.reversible,
+        key_version=keys.version if isinstance(treatment, Token) else None,
+    )
+
+
+def grade_after(grade: Grade, treatment: Treatment) -> int:
+    """The grade of treated values: one lower, yet at least 2 for what is still about somebody (TC260-PG-20212A, floors)."""
+    match treatment:
+        case Keep():
+            return int(grade)
+        case Drop():
+            return int(Grade.OPEN)
+        case _:
+            return min(int(grade), max(int(Grade.INTERNAL), int(grade) - 1))
+
+
+def _check_output(record: ProvisionRecord, chosen: _Chosen, written: Path) -> None:
+    """Look at what was written, not at what was meant (law 7)."""
+    expected = record.rows_in
+    if chosen.population is not None:
+        expected = chosen.population.rows + chosen.population.orphan_rows
+    if record.rows_in != expected or (chosen.population is None and record.rows_out != record.rows_in):
+        raise GateRefusedError("desensitize.rows-differ")
+    if chosen.plan.zone is Zone.VIEW:
+        kept = [name for name, treatment in chosen.treatments.items() if not isinstance(treatment, Token)]
+        found = leftovers(written, kept)
+        if found is not None:
+            raise GateRefusedError("desensitize.leftover", column=found)

@@ -1,4 +1,4 @@
-"""Room and classes: how much a model could hold of its training data, and who stands behind each class it names (B18-style bound).
+"""Room and classes: how much a model could hold of its training data, and who stands behind each class it names.
 
 The capacity is no attack: it bounds what any attack could get. A model told in fewer bits than its training data cannot hold all of it.
 """

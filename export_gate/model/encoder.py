@@ -1,4 +1,4 @@
-"""From named columns to the matrix the estimator sees, by constants that themselves give nobody away (B13-style leaks, E2).
+"""From named columns to the matrix the estimator sees, by constants that themselves give nobody away (E2).
 
 Missing numbers and truth values become the median of the training rows; missing text is a category of its own, written "".
 Numbers are read to a step (see `precision`). A category is kept only if enough data subjects have it; all others together are

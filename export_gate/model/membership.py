@@ -1,4 +1,4 @@
-"""Membership inference: can it be told from the model that somebody was in the training data? (B15-style attack; P2, E3)
+"""Membership inference: can it be told from the model that somebody was in the training data? (P2, E3)
 
 Two attacks, both against data subjects the model never saw. The loss attack guesses "member" where the model errs little (Yeom et al.,
 CSF 2018). The calibrated attack first takes away how hard a person is to predict, measured with reference models that the gate trains on

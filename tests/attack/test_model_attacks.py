@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export_gate.finding import Verdict, worst
 from export_gate.model import ModelDescription, ModelResult, build
+from export_gate.model.leaves import check_leaves
 from export_gate.model.onnx_export import export_onnx
 from export_gate.model.stored import check_bytes
 from export_gate.model.train import Trained, train
@@ -161,6 +162,26 @@ def test_a_tree_with_enough_people_in_every_leaf_passes(
     assert passes(result)
 
 
+def test_leaf_values_of_single_persons_are_seen_for_themselves() -> None:
+    greedy = attempt(people(), FOREST_NUMBER, {"n_estimators": 20}, "cost")
+    assert verdict(greedy, "model.leaf-values") is Verdict.BLOCK
+    modest = attempt(people(), FOREST_NUMBER, {"n_estimators": 20, "min_samples_leaf": 20}, "cost")
+    assert verdict(modest, "model.leaf-values") is Verdict.NO_ATTACK_SUCCEEDED
+
+
+def test_a_forest_with_room_for_all_its_data_goes_to_review() -> None:
+    assert verdict(attempt(people(), FOREST, {"n_estimators": 30}), "model.capacity") is Verdict.REVIEW
+    assert verdict(attempt(people(), LOGISTIC, {}), "model.capacity") is Verdict.NO_ATTACK_SUCCEEDED
+
+
+def test_leaves_whose_rows_are_not_known_cannot_be_checked() -> None:
+    params = {"n_estimators": 3, "min_samples_leaf": 20}
+    trained = train(people(), ModelDescription(f"sklearn.{FOREST}", params, FEATURES, "ill", "person"), 5)
+    assert worst(check_leaves(trained)) is Verdict.NO_ATTACK_SUCCEEDED
+    trained.estimator.estimators_[0].random_state += 1
+    assert worst(check_leaves(trained)) is Verdict.CANNOT_CHECK
+
+
 # Classes and categories of few
 
 
@@ -270,7 +291,7 @@ LOOKUPS = [
 ]
 
 
-@pytest.mark.parametrize("estimator", [LINEAR, RIDGE, LOGISTIC])
+@pytest.mark.parametrize("estimator", [RIDGE, LOGISTIC])
 @pytest.mark.parametrize("flags", LOOKUPS)
 def test_a_regression_used_as_a_lookup_is_blocked(flags: dict[str, Any], estimator: str) -> None:
     target = "ill" if estimator == LOGISTIC else "cost"

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -17,8 +18,8 @@ FOREST = "sklearn.ensemble.RandomForestClassifier"
 LOGISTIC = "sklearn.linear_model.LogisticRegression"
 
 
-def describe(estimator: str = FOREST, features: tuple[str, ...] = ("age",), **params: object) -> ModelDescription:
-    return ModelDescription(estimator, params, features, "ill", "person")  # type: ignore[arg-type]
+def describe(estimator: str = FOREST, features: tuple[str, ...] = ("age",), **params: Any) -> ModelDescription:
+    return ModelDescription(estimator, params, features, "ill", "person")
 
 
 def test_a_description_survives_json() -> None:
@@ -46,7 +47,7 @@ def test_a_description_survives_json() -> None:
         ({"class_weight": {"是": 1}}, "model.param-range"),
     ],
 )
-def test_a_parameter_off_the_table_is_refused(params: dict[str, object], code: str) -> None:
+def test_a_parameter_off_the_table_is_refused(params: dict[str, Any], code: str) -> None:
     with pytest.raises(DefinitionError) as refusal:
         describe(**params)
     assert refusal.value.code == code
@@ -56,7 +57,7 @@ def test_a_parameter_off_the_table_is_refused(params: dict[str, object], code: s
 @pytest.mark.parametrize(
     "params", [{"C": 1}, {"C": 0.5}, {"class_weight": None}, {"class_weight": "balanced"}, {"fit_intercept": False}]
 )
-def test_a_parameter_on_the_table_is_taken(params: dict[str, object]) -> None:
+def test_a_parameter_on_the_table_is_taken(params: dict[str, Any]) -> None:
     assert dict(describe(LOGISTIC, **params).params) == params
 
 
@@ -103,7 +104,7 @@ def test_chinese_column_names_are_taken() -> None:
 
 
 def test_a_description_cannot_be_changed_after_it_was_checked() -> None:
-    params = {"n_estimators": 5}
+    params: dict[str, Any] = {"n_estimators": 5}
     description = describe(**params)
     params["n_estimators"] = 10_000
     assert description.params["n_estimators"] == 5

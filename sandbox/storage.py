@@ -136,9 +136,11 @@ def close_mount(point: Path) -> None:
 
 
 def _run(command: list[str], key: bytes) -> None:
+    # A mount stays behind as a daemon that would keep a pipe open for ever, so its output goes nowhere.
+    quiet = subprocess.DEVNULL
     try:
         done = subprocess.run(
-            command, input=key.hex().encode() + b"\n", capture_output=True, check=False, timeout=_TIMEOUT
+            command, input=key.hex().encode() + b"\n", stdout=quiet, stderr=quiet, check=False, timeout=_TIMEOUT
         )
     except FileNotFoundError as error:
         raise MissingPartError("storage.not-installed", program=command[0]) from error

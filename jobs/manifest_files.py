@@ -60,11 +60,12 @@ def _read_at(handle: int, name: str, relative: str, limit: int) -> bytes:
         raise DefinitionError("job.file-missing", path=visible(relative)) from error
     except OSError as error:
         raise DefinitionError("job.not-plain", path=visible(relative)) from error
+    facts = os.fstat(opened)
+    # A second name (hard link) could still be written through after the job was read.
+    if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
+        os.close(opened)
+        raise DefinitionError("job.not-plain", path=visible(relative))
     with os.fdopen(opened, "rb") as stream:
-        facts = os.fstat(stream.fileno())
-        # A second name (hard link) could still be written through after the job was read.
-        if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
-            raise DefinitionError("job.not-plain", path=visible(relative))
         content = stream.read(limit + 1)
     if len(content) > limit:
         raise DefinitionError("job.file-large", path=visible(relative), limit=limit)

@@ -116,7 +116,8 @@ class Section:
 
     def line(self, key: str = "") -> int:
         """Give the line of a key, else of the table."""
-        here = self.lines.get((self.table, self.number, key)) or self.lines.get((f"{self.table}.{key}", 0, ""))
+        below = f"{self.table}.{key}" if self.table else key
+        here = self.lines.get((self.table, self.number, key)) or self.lines.get((below, 0, ""))
         return here or self.lines.get((self.table, self.number, ""), 1)
 
     def wrong(self, key: str, needs: str) -> None:

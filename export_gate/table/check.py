@@ -1,8 +1,8 @@
 """May this table leave? Every rule is a pure function of the recomputed facts (E2, E3).
 
 The rules and their thresholds are those of statistical disclosure control: minimum frequency, class disclosure, (n, k) dominance,
-p % (Hundepool et al., Statistical Disclosure Control, 2012). They differ from the tools in use in what they are applied to: subjects instead of rows, magnitudes instead of signed values, the complement of a
-0/1 share, and combinations of the numbers of one table.
+p % (Hundepool et al., Statistical Disclosure Control, 2012). They differ from the tools in use in what they are applied to: subjects
+instead of rows, magnitudes instead of signed values, the complement of a 0/1 share, and combinations of the numbers of one table.
 
 What the tenant learns of a refusal is itself an answer about the data (law 8). So cells below the minimum are judged by no other rule,
 a table without any cell looks like a table of too small cells, and numbers of failing cells are rounded up to the next multiple of 5.

@@ -15,7 +15,7 @@ from typing import Any
 
 from export_gate.table.difference import smallest_support
 from export_gate.table.facts import Cell, Column, KeyValue, Measure, Recomputed
-from jobs.query import Aggregate, Function, Query
+from jobs.query import Aggregate, Function, Query, prepare
 from lineage.errors import GateRefusedError
 
 
@@ -47,6 +47,7 @@ def recompute(connection: Connection, query: Query, subject: str | None) -> Reco
 
     if subject is not None and subject not in query.lineage.origins:
         raise GateRefusedError("cells.subject-unknown", column=subject)
+    prepare(connection)
     try:
         return _Recomputation(connection, query, subject).run()
     except duckdb.Error as error:

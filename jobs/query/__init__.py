@@ -10,9 +10,21 @@ that fails gives NULL, because an error that depends on the data would be a mess
 
 from __future__ import annotations
 
+from jobs.query.engine import prepare
 from jobs.query.parse import parse_query, parse_rows
 from jobs.query.plan import Aggregate, Function, Key, Origin, Query, Rows
 from jobs.query.subjects import subject_columns
 
 
-__all__ = ["Aggregate", "Function", "Key", "Origin", "Query", "Rows", "parse_query", "parse_rows", "subject_columns"]
+__all__ = [
+    "Aggregate",
+    "Function",
+    "Key",
+    "Origin",
+    "Query",
+    "Rows",
+    "parse_query",
+    "parse_rows",
+    "prepare",
+    "subject_columns",
+]

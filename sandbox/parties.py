@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ from sandbox.roles import OrganisationKind, Permission, Role, check_roles
 from sandbox.schema import organisation, person, person_role
 from sandbox.states import ORGANISATION, PERSON, OrganisationState, PersonState
 
+
+_SHORT_NAME = re.compile(r"(?=[^a-z]*[a-z])[a-z0-9-]{1,64}")
+_LOGIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 FIRST_UID = 200_000
 """Tenants' uids outside the jail start here: far from every account of the host and from its container ranges' start."""
@@ -51,6 +55,7 @@ def found_authority(domain: Domain, *, name: str, title: str, login: str, office
     Raises:
         DefinitionError: the domain has an authority already.
     """
+    _check_login(login)
     with domain.change(PLATFORM) as change:
         if change.connection.execute(select(func.count()).select_from(organisation)).scalar():
             raise DefinitionError("domain.has-authority")
@@ -75,8 +80,10 @@ def register(domain: Domain, session: Session, *, name: str, title: str, kind: O
         DefinitionError: the name is taken or no plain name.
     """
     session.check(Permission.ORGANISATION_REGISTER)
-    if not name.isascii() or not name.replace("-", "").isalnum() or not name.islower():
+    if _SHORT_NAME.fullmatch(name) is None:
         raise DefinitionError("organisation.bad-name", name=name)
+    if kind is OrganisationKind.AUTHORITY:
+        raise DefinitionError("domain.has-authority")
     identity = new_id("O")
     with domain.change(session.actor) as change:
         check_still_active(change, session)
@@ -92,18 +99,19 @@ def register(domain: Domain, session: Session, *, name: str, title: str, kind: O
 def file_person(domain: Domain, session: Session, *, login: str, name: str, organisation_id: str) -> str:
     """File a person under their real name; they may do nothing until vetted, trained and signed. Gives the id."""
     session.check(Permission.PERSON_FILE)
+    _check_login(login)
     identity = new_id("P")
     with domain.change(session.actor) as change:
         check_still_active(change, session)
         if change.connection.execute(select(person.c.id).where(person.c.login == login)).scalar():
             raise DefinitionError("person.login-taken", login=login)
-        get_organisation(change.connection, organisation_id)
+        employer = get_organisation(change.connection, organisation_id)
         change.connection.execute(
             insert(person).values(
-                id=identity, login=login, name=name, organisation=organisation_id, state=PersonState.FILED.value
+                id=identity, login=login, name=name, organisation=employer.id, state=PersonState.FILED.value
             )
         )
-        change.record(Kind.PERSON_FILED, [identity, organisation_id], {"login": login, "name": name})
+        change.record(Kind.PERSON_FILED, [identity, employer.id], {"login": login, "name": name})
     return identity
 
 
@@ -115,16 +123,14 @@ def advance_person(domain: Domain, session: Session, identity: str, to: PersonSt
         NotPermittedError: the person may not, or it is about themselves (law 6).
     """
     session.check(Permission.PERSON_FILE)
-    if identity == session.person:
-        raise NotPermittedError("law.own-matter")
     with domain.change(session.actor) as change:
         check_still_active(change, session)
-        found = get_person(change.connection, identity)
+        found = _other_person(change.connection, session, identity)
         PERSON.check_move(found.state, to)
-        change.connection.execute(update(person).where(person.c.id == identity).values(state=to.value))
-        change.record(Kind.PERSON_ADVANCED, [identity], {"from": found.state.value, "to": to.value})
+        change.connection.execute(update(person).where(person.c.id == found.id).values(state=to.value))
+        change.record(Kind.PERSON_ADVANCED, [found.id], {"from": found.state.value, "to": to.value})
         if to is PersonState.SUSPENDED:
-            revoke_tokens(change, identity)
+            revoke_tokens(change, found.id)
 
 
 def give_role(domain: Domain, session: Session, identity: str, role: Role) -> None:
@@ -134,23 +140,30 @@ def give_role(domain: Domain, session: Session, identity: str, role: Role) -> No
         NotPermittedError: the person may not, it is about themselves, or the role may not meet another (law 6, J11).
     """
     session.check(Permission.PERSON_FILE)
-    if identity == session.person:
-        raise NotPermittedError("law.own-matter")
     with domain.change(session.actor) as change:
         check_still_active(change, session)
-        found = get_person(change.connection, identity)
+        found = _other_person(change.connection, session, identity)
+        if role in found.roles:
+            raise DefinitionError("role.held", role=f"label.role.{role}")
         check_roles(get_organisation(change.connection, found.organisation).kind, found.roles, role)
-        _insert_role(change, identity, role)
+        _insert_role(change, found.id, role)
 
 
 def take_role(domain: Domain, session: Session, identity: str, role: Role) -> None:
-    """Take a role from a person."""
+    """Take a role from a person.
+
+    Raises:
+        NotPermittedError: the person may not, or it is about themselves (law 6).
+        DefinitionError: the role is not held.
+    """
     session.check(Permission.PERSON_FILE)
     with domain.change(session.actor) as change:
-        held = (person_role.c.person == identity) & (person_role.c.role == role.value)
+        check_still_active(change, session)
+        found = _other_person(change.connection, session, identity)
+        held = (person_role.c.person == found.id) & (person_role.c.role == role.value)
         if not change.connection.execute(delete(person_role).where(held)).rowcount:
             raise DefinitionError("role.not-held", role=f"label.role.{role}")
-        change.record(Kind.ROLE_TAKEN, [identity], {"role": role.value})
+        change.record(Kind.ROLE_TAKEN, [found.id], {"role": role.value})
 
 
 def new_token(domain: Domain, session: Session, identity: str) -> str:
@@ -158,9 +171,9 @@ def new_token(domain: Domain, session: Session, identity: str) -> str:
     session.check(Permission.TOKEN_ISSUE)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
-        get_person(change.connection, identity)
-        revoke_tokens(change, identity)
-        return issue_token(change, identity)
+        found = get_person(change.connection, identity)
+        revoke_tokens(change, found.id)
+        return issue_token(change, found.id)
 
 
 def suspend(domain: Domain, session: Session, identity: str, reason: str) -> None:
@@ -186,8 +199,8 @@ def _move(domain: Domain, session: Session, identity: str, to: OrganisationState
         if found.kind is OrganisationKind.AUTHORITY:
             raise NotPermittedError("law.own-matter")
         ORGANISATION.check_move(found.state, to)
-        change.connection.execute(update(organisation).where(organisation.c.id == identity).values(state=to.value))
-        change.record(kind, [identity], {"reason": reason})
+        change.connection.execute(update(organisation).where(organisation.c.id == found.id).values(state=to.value))
+        change.record(kind, [found.id], {"reason": reason})
 
 
 def get_organisation(connection: Connection, identity: str) -> Organisation:
@@ -224,6 +237,20 @@ def list_organisations(connection: Connection) -> Sequence[Organisation]:
 def list_persons(connection: Connection) -> Sequence[Person]:
     """Read every person, by login."""
     return [_person(connection, row) for row in connection.execute(select(person).order_by(person.c.login)).all()]
+
+
+def _other_person(connection: Connection, session: Session, identity: str) -> Person:
+    """Read a person by id or login who is not the one acting (law 6)."""
+    found = get_person(connection, identity)
+    if found.id == session.person:
+        raise NotPermittedError("law.own-matter")
+    return found
+
+
+def _check_login(login: str) -> None:
+    """A login is a file's name and stands beside ids: it must be able to be neither a path nor another person's id."""
+    if _LOGIN.fullmatch(login) is None:
+        raise DefinitionError("person.bad-login", login=login)
 
 
 def _organisation(row: Row[tuple[object, ...]]) -> Organisation:

@@ -63,12 +63,15 @@ def connect(tables: Path, names: list[str]) -> duckdb.DuckDBPyConnection:
     import duckdb
     from deltalake import DeltaTable
 
+    from jobs.query import prepare
+
     connection = duckdb.connect(config={"threads": 2, "temp_directory": "/tmp/duckdb"})  # noqa: S108 - the jail's own
     for name in names:
         # Materialised once: every lane reads its rows several times, and the files lie behind a FUSE mount.
         connection.register(f"{name}__files", DeltaTable(tables / name).to_pyarrow_dataset())
         connection.execute(f'CREATE TABLE "{name}" AS SELECT * FROM "{name}__files"')  # noqa: S608 - a checked identifier
         connection.unregister(f"{name}__files")
+    prepare(connection)
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection

@@ -117,10 +117,10 @@ def _tamper(play: Play) -> None:
     copy = play.stage.home / "demo" / "tampered.db"
     with sqlite3.connect(str(play.stage.database.url.database)) as live, sqlite3.connect(copy) as target:
         live.backup(target)
-        (seq,) = target.execute(
-            "SELECT seq FROM log_payload WHERE body LIKE '%approve%' ORDER BY seq DESC LIMIT 1"
-        ).fetchone()
-        target.execute("UPDATE log_payload SET body = CAST(replace(CAST(body AS TEXT), 'approve', 'refused') AS BLOB) WHERE seq = ?", (seq,))
+        newest = "SELECT max(seq) FROM log_payload WHERE CAST(body AS TEXT) LIKE '%approve%'"
+        (seq,) = target.execute(newest).fetchone()
+        altered = "CAST(replace(CAST(body AS TEXT), 'approve', 'refused') AS BLOB)"
+        target.execute(f"UPDATE log_payload SET body = {altered} WHERE seq = ?", (seq,))  # noqa: S608 - a constant
         target.commit()
     live.close()
     target.close()

@@ -15,7 +15,9 @@ def main(job):
     )
     for row in by_department.take(5):
         job.log(f"{row.department}: {row.visits} visits in the view, {row.readmitted:.1%} readmitted")
-    numbers = visits.select(F.col("days").cast("double"), F.col("cost").cast("double"), F.col("readmitted").cast("double"))
+    numbers = visits.select(
+        F.col("days").cast("double"), F.col("cost").cast("double"), F.col("readmitted").cast("double")
+    )
     rows = VectorAssembler(inputCols=["days", "cost"], outputCol="features").transform(numbers.dropna())
     train, test = rows.randomSplit([0.7, 0.3], seed=1)
     model = LogisticRegression(labelCol="readmitted", maxIter=10).fit(train)

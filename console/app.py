@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import typer
@@ -25,7 +25,7 @@ from console.commands import (
 from sandbox.messages import catalogue, language_from_environment
 
 
-GROUPS: dict[str, dict[str, Callable[..., None]]] = {
+GROUPS: Mapping[str, Mapping[str, Callable[..., None]]] = {
     "config": platform.CONFIG,
     "provider": parties.PROVIDER,
     "tenant": parties.TENANT,

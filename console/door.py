@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lineage.errors import Exit, NotPermittedError, Param, ShuzhaError
-from sandbox.messages import Language, explain, text
+from sandbox.messages import Language, brief, cite, explain, text
 
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ class Door:
     def label(self, code: str) -> str:
         """Give a label in the person's language."""
         return text(code, self.language)
+
+    def reason(self, code: str) -> str:
+        """Give a stored reason, of which only the code was kept, in the person's language."""
+        return brief(code, self.language)
 
     def give(self, value: Mapping[str, Any], *, shown: str | None = None) -> None:
         """Answer: one JSON object with ``--json``, else the text for people, or ``key: value`` lines."""
@@ -140,11 +144,11 @@ def report(found: Door | None, error: ShuzhaError) -> int:
 def _print_error(error: ShuzhaError, language: Language) -> None:
     told = explain(error, language)
     lines = [text("error.what", language, text=told.what), text("error.why", language, text=told.why)]
-    for problem in getattr(error, "problems", ()):
-        lines.append(text("error.problem", language, text=explain(problem, language).what))
+    problems = (explain(problem, language).what for problem in getattr(error, "problems", ()))
+    lines += [text("error.problem", language, text=problem) for problem in problems]
     lines.append(text("error.fix", language, text=told.fix))
     if told.article:
-        lines.append(text("error.article", language, article=told.article))
+        lines.append(text("error.article", language, article=cite(told.article, language)))
     print("\n".join(lines), file=sys.stderr)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import importlib.metadata
 import shutil
 import tomllib
@@ -10,7 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lineage.errors import ShuzhaError
 from sandbox.engine import JARS, jars_folder
+from sandbox.messages import explain, language_from_environment
 
 
 _LIBRARIES = ("pyspark", "delta-spark", "deltalake", "duckdb", "opendp", "scikit-learn", "onnxruntime", "sqlalchemy")
@@ -36,7 +37,7 @@ def find_parts(home: Path) -> list[Part]:
 def _system() -> Iterator[Part]:
     for part in tomllib.loads(_PARTS.read_text(encoding="utf-8"))["part"]:
         command = part["command"]
-        matches = sorted(glob.glob(command)) if command.startswith("/") else [_which(command)]
+        matches = sorted(map(str, Path("/").glob(command[1:]))) if command.startswith("/") else [_which(command)]
         found = matches[-1] if matches else ""
         needed = part["used_by"] == "product"
         yield Part(part["name"], found or "", part["needed_for"], f"apt-get install {part['package']}", needed)
@@ -67,24 +68,26 @@ def _libraries() -> Iterator[Part]:
 
 def _jail() -> Part:
     from jobs.jail.bubblewrap import BubblewrapJail
-    from lineage.errors import ShuzhaError
 
     try:
         capability = BubblewrapJail().capability()
         found = "network, files, uid, limits" if capability.whole else ""
         fix = ", ".join(capability.missing)
     except ShuzhaError as error:
-        found, fix = "", str(error)
+        found, fix = "", _fix(error)
     return Part("jail", found, "law 1", fix)
 
 
 def _domain(home: Path) -> Part:
-    from lineage.errors import ShuzhaError
     from sandbox.domain import open_domain
 
     try:
         domain = open_domain(home)
         found = f"{domain.name} · {domain.storage.name} · {domain.database.url.get_backend_name()}"
     except ShuzhaError as error:
-        return Part("domain", "", str(home), str(error), needed=False)
+        return Part("domain", "", str(home), _fix(error), needed=False)
     return Part("domain", found, str(home), "")
+
+
+def _fix(error: ShuzhaError) -> str:
+    return explain(error, language_from_environment()).fix

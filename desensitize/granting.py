@@ -79,9 +79,11 @@ def provision_grant(domain: Domain, spark: SparkSession, grant_id: str) -> list[
     made: list[str] = []
     for zone in Zone:
         with zone_opened(domain, found, zone) as folder:
-            for source in sources:
-                if (zone, source.dataset.id, source.version) not in done:
-                    made.append(_provision_one(domain, spark, found, zone, source, keys, folder))
+            made += [
+                _provision_one(domain, spark, found, zone, source, keys, folder)
+                for source in sources
+                if (zone, source.dataset.id, source.version) not in done
+            ]
     return made
 
 

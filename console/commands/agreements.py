@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -75,5 +76,5 @@ def _terms(path: Path) -> dict[str, str]:
         raise DefinitionError("declaration.not-toml", file=path.name, detail=str(error)[:200]) from error
 
 
-AGREEMENT = {"sign": sign, "end": end, "list": list_all}
-SCENARIO = {"open": open_one, "list": list_scenarios}
+AGREEMENT: Mapping[str, Callable[..., None]] = {"sign": sign, "end": end, "list": list_all}
+SCENARIO: Mapping[str, Callable[..., None]] = {"open": open_one, "list": list_scenarios}

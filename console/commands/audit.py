@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -105,4 +106,9 @@ def checkpoint() -> None:
     here.give({"checkpoint": note}, shown=note)
 
 
-COMMANDS = {"list": list_entries, "verify": verify, "prove": prove, "checkpoint": checkpoint}
+COMMANDS: Mapping[str, Callable[..., None]] = {
+    "list": list_entries,
+    "verify": verify,
+    "prove": prove,
+    "checkpoint": checkpoint,
+}

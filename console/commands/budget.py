@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from console.door import door
 
 
@@ -18,4 +20,4 @@ def show() -> None:
     )
 
 
-COMMANDS = {"show": show}
+COMMANDS: Mapping[str, Callable[..., None]] = {"show": show}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -164,7 +165,7 @@ def show(name: str) -> None:
     )
 
 
-COMMANDS = {
+COMMANDS: Mapping[str, Callable[..., None]] = {
     "infer": infer,
     "import": import_file,
     "classify": classify,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -167,7 +168,7 @@ def _summary(here: Door, found: Export) -> dict[str, object]:
     }
 
 
-COMMANDS = {
+COMMANDS: Mapping[str, Callable[..., None]] = {
     "request": request,
     "check": check,
     "show": show,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -39,12 +40,12 @@ def run(
     with here.domain.read() as connection:
         found = get_run(connection, identity)
     here.give(
-        {"run": identity, "state": found.state.value, "reason": here.label(found.reason), "outcome": found.outcome}
+        {"run": identity, "state": found.state.value, "reason": here.reason(found.reason), "outcome": found.outcome}
     )
     if wait and found.state.value != "succeeded":
         from lineage.errors import GateRefusedError
 
-        raise GateRefusedError("run.not-succeeded", run=identity, reason=here.label(found.reason))
+        raise GateRefusedError("run.not-succeeded", run=identity, reason=here.reason(found.reason))
 
 
 def preview(job: str, product: Annotated[str, typer.Option()] = "") -> None:
@@ -82,7 +83,7 @@ def show(job: str) -> None:
         runs = runs_of(connection, found.id)
     here.give_rows(
         ["run", "stage", "state", "reason", "queued"],
-        [(r.id, r.stage, r.state, here.label(r.reason), r.queued) for r in runs],
+        [(r.id, r.stage, r.state, here.reason(r.reason), r.queued) for r in runs],
     )
 
 
@@ -107,7 +108,7 @@ def cancel(run_id: Annotated[str, typer.Argument(metavar="RUN")]) -> None:
     here.say("done.cancel-asked", run=run_id)
 
 
-COMMANDS = {
+COMMANDS: Mapping[str, Callable[..., None]] = {
     "submit": submit,
     "run": run,
     "preview": preview,

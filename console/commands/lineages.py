@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -57,7 +58,7 @@ def export(
     def say(code: str, /, **params: str | int) -> str:
         return text(code, here.language, **params)
 
-    writers = {
+    writers: Mapping[str, Callable[[], str]] = {
         ".svg": partial(svg, answer, say),
         ".mmd": partial(mermaid, answer, say),
         ".json": lambda: json.dumps(answer.to_json(), ensure_ascii=False, indent=2),
@@ -77,4 +78,4 @@ def _names() -> dict[str, str]:
         return found | {one.id: one.title for one in list_organisations(connection)}
 
 
-COMMANDS = {"show": show, "export": export}
+COMMANDS: Mapping[str, Callable[..., None]] = {"show": show, "export": export}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
@@ -122,7 +123,7 @@ def role(login: str, name: str, take: Annotated[bool, typer.Option()] = False) -
     if name not in set(Role):
         raise DefinitionError("role.unknown", role=name, known=", ".join(Role))
     (take_role if take else give_role)(here.domain, here.session, _person(login), Role(name))
-    here.say("done.role", login=login, role=f"label.role.{name}")
+    here.say("done.role-taken" if take else "done.role-given", login=login, role=f"label.role.{name}")
 
 
 def new_token(login: str) -> None:
@@ -158,7 +159,23 @@ def _person(login: str) -> str:
         return get_person(connection, login).id
 
 
-PROVIDER = {"add": add_provider, "list": list_providers, "suspend": suspend_tenant, "restore": restore_tenant}
-TENANT = {"add": add_tenant, "list": list_tenants, "suspend": suspend_tenant, "restore": restore_tenant}
-ORGANISATION = {"add": add_organisation, "list": list_all}
-PERSON = {"add": add_person, "advance": advance, "role": role, "token": new_token, "list": list_persons}
+PROVIDER: Mapping[str, Callable[..., None]] = {
+    "add": add_provider,
+    "list": list_providers,
+    "suspend": suspend_tenant,
+    "restore": restore_tenant,
+}
+TENANT: Mapping[str, Callable[..., None]] = {
+    "add": add_tenant,
+    "list": list_tenants,
+    "suspend": suspend_tenant,
+    "restore": restore_tenant,
+}
+ORGANISATION: Mapping[str, Callable[..., None]] = {"add": add_organisation, "list": list_all}
+PERSON: Mapping[str, Callable[..., None]] = {
+    "add": add_person,
+    "advance": advance,
+    "role": role,
+    "token": new_token,
+    "list": list_persons,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -89,5 +90,5 @@ def check(home: Annotated[Path | None, typer.Argument()] = None) -> None:
         raise MissingPartError("parts.missing", parts=", ".join(missing))
 
 
-TOP = {"init": init, "demo": demo, "supervise": supervise}
-CONFIG = {"check": check}
+TOP: Mapping[str, Callable[..., None]] = {"init": init, "demo": demo, "supervise": supervise}
+CONFIG: Mapping[str, Callable[..., None]] = {"check": check}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
@@ -65,4 +66,10 @@ def list_all() -> None:
     here.give_rows(["promotion", "job", "state", "reason"], [(p.id, p.job, p.state, p.reason) for p in found])
 
 
-COMMANDS = {"request": request, "show": show, "approve": approve, "refuse": refuse, "list": list_all}
+COMMANDS: Mapping[str, Callable[..., None]] = {
+    "request": request,
+    "show": show,
+    "approve": approve,
+    "refuse": refuse,
+    "list": list_all,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -37,4 +38,4 @@ def verify(path: Path, key: Annotated[Path, typer.Option()]) -> None:
     here.give(told)
 
 
-COMMANDS = {"verify": verify}
+COMMANDS: Mapping[str, Callable[..., None]] = {"verify": verify}

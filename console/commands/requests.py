@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
@@ -110,4 +111,11 @@ def list_all() -> None:
     here.give_rows(["request", "state", "until", "items", "purpose"], rows)
 
 
-COMMANDS = {"make": make, "narrow": narrow, "approve": approve, "refuse": refuse, "show": show, "list": list_all}
+COMMANDS: Mapping[str, Callable[..., None]] = {
+    "make": make,
+    "narrow": narrow,
+    "approve": approve,
+    "refuse": refuse,
+    "show": show,
+    "list": list_all,
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
@@ -63,4 +64,4 @@ def show(scenario: str, dataset: str, rows: Annotated[int, typer.Option(min=1, m
     Console(highlight=False).print(table)
 
 
-COMMANDS = {"build": build, "list": list_all, "show": show}
+COMMANDS: Mapping[str, Callable[..., None]] = {"build": build, "list": list_all, "show": show}

@@ -8,6 +8,8 @@ letters are listed in ``docs/glossary.md``).
 from __future__ import annotations
 
 import os
+import re
+import string
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from lineage.errors import Param, ShuzhaError
+
+
+# Stored values part their words with these; a code that ends in such a value uses a hyphen.
+_PARTING = str.maketrans("_: ", "---")
+
+_ARTICLE = re.compile(r"(?P<law>[A-Z]+)(?P<number>\d[\d.]*)")
+
+_LEFT_OUT = "…"
 
 
 class Language(StrEnum):
@@ -54,23 +64,73 @@ def catalogue() -> Mapping[str, Mapping[str, Any]]:
 
 
 def text(code: str, language: Language, /, **params: Param) -> str:
-    """Render a plain message.
+    """Render a plain message, or what an error says happened.
+
+    A code may end in a stored value as it is, such as ``label.permission.agreement:end`` or ``label.term.asset_disposal``.
 
     Raises:
         KeyError: the catalogue has no such message, or a parameter is missing.
     """
-    entry = catalogue()[code][language.value]
-    template = entry if isinstance(entry, str) else entry["what"]
-    return str(template).format(**params)
+    return _template(code, language).format(**_translated(params, language))
+
+
+def brief(code: str, language: Language) -> str:
+    """Render a message whose parameters were not kept, with an ellipsis in the place of each.
+
+    Of a run's end only the code of the reason is stored, because whatever else it says is not heard (law 8).
+
+    Raises:
+        KeyError: the catalogue has no such message.
+    """
+    template = _template(code, language)
+    names = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+    return template.format(**dict.fromkeys(names, _LEFT_OUT))
+
+
+def cite(article: str, language: Language) -> str:
+    """Name an article in words: ``C25`` is article 25 of the measures that the letter stands for.
+
+    Raises:
+        ValueError: it is no letter with a number.
+        KeyError: no regulation has this letter.
+    """
+    found = _ARTICLE.fullmatch(article)
+    if found is None:
+        raise ValueError(f"not an article: {article!r}")
+    law = text(f"label.law.{found['law'].lower()}", language)
+    return text("label.article", language, law=law, number=found["number"])
 
 
 def explain(error: ShuzhaError, language: Language) -> Explanation:
     """Render an error as what, why, what to do and the article behind it."""
-    entry = catalogue()[error.code]
+    entry = _entry(error.code)
     parts: Mapping[str, str] = entry[language.value]
+    params = _translated(error.params, language)
     return Explanation(
-        what=parts["what"].format(**error.params),
-        why=parts["why"].format(**error.params),
-        fix=parts["fix"].format(**error.params),
+        what=parts["what"].format(**params),
+        why=parts["why"].format(**params),
+        fix=parts["fix"].format(**params),
         article=str(entry.get("article", "")),
     )
+
+
+def _entry(code: str) -> Mapping[str, Any]:
+    found = catalogue().get(code)
+    return catalogue()[code.translate(_PARTING)] if found is None else found
+
+
+def _template(code: str, language: Language) -> str:
+    entry = _entry(code)[language.value]
+    return str(entry if isinstance(entry, str) else entry["what"])
+
+
+def _translated(params: Mapping[str, Param], language: Language) -> dict[str, Param]:
+    """Translate parameters that are labels themselves: ``label.role.auditor``, or several joined by ``|``."""
+    return {name: _translate(value, language) for name, value in params.items()}
+
+
+def _translate(value: Param, language: Language) -> Param:
+    parts = value.split("|") if isinstance(value, str) else []
+    if not parts or not all(part.startswith("label.") and part.translate(_PARTING) in catalogue() for part in parts):
+        return value
+    return ("、" if language is Language.ZH else ", ").join(_template(part, language) for part in parts)

@@ -25,6 +25,16 @@ REQUIRED_TERMS = ("scope", "rights_and_duties", "security", "revenue", "exit", "
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """An agreement as read."""
+
+    id: str
+    tenant: str
+    state: AgreementState
+    until: str
+
+
+@dataclass(frozen=True)
 class Scenario:
     """A scenario as read, with the standing that decides whether anything may be done under it."""
 
@@ -40,6 +50,7 @@ def sign_agreement(domain: Domain, session: Session, *, tenant: str, terms: Mapp
 
     Raises:
         DefinitionError: a term that the measures ask for is missing, or the end is past.
+        NotPermittedError: the person may not, or the tenant is suspended or ended: an end is final (A8, A9).
     """
     session.check(Permission.AGREEMENT_SIGN)
     missing = [term for term in REQUIRED_TERMS if not terms.get(term, "").strip()]
@@ -51,6 +62,9 @@ def sign_agreement(domain: Domain, session: Session, *, tenant: str, terms: Mapp
         party = get_organisation(change.connection, tenant)
         if party.kind is not OrganisationKind.TENANT:
             raise DefinitionError("agreement.not-a-tenant", name=party.name)
+        if party.state is not OrganisationState.ACTIVE:
+            state = f"label.organisation.{party.state}"
+            raise NotPermittedError("organisation.not-active", organisation=party.name, state=state)
         if until <= change.moment:
             raise DefinitionError("agreement.past", until=stamp(until))
         change.connection.execute(
@@ -68,14 +82,22 @@ def sign_agreement(domain: Domain, session: Session, *, tenant: str, terms: Mapp
 
 
 def open_scenario(domain: Domain, session: Session, *, agreement_id: str, name: str, purpose: str) -> str:
-    """Open one scenario under an agreement (一场景一授权, A5); gives its id."""
+    """Open one scenario under an agreement (一场景一授权, A5); gives its id.
+
+    Raises:
+        NotPermittedError: the person may not, or the agreement is over.
+        DefinitionError: name or purpose is missing, or the agreement has a scenario of that name.
+    """
     session.check(Permission.SCENARIO_OPEN)
-    if not purpose.strip():
+    if not purpose.strip() or not name.strip():
         raise DefinitionError("reason.missing")
     identity = new_id("S")
     with domain.change(session.actor) as change:
         check_still_active(change, session)
         tenant = check_agreement(change, agreement_id)
+        same = (scenario.c.agreement == agreement_id) & (scenario.c.name == name)
+        if change.connection.execute(select(scenario.c.id).where(same)).scalar():
+            raise DefinitionError("scenario.name-taken", name=name)
         change.connection.execute(
             insert(scenario).values(
                 id=identity,
@@ -96,12 +118,22 @@ def check_agreement(change: Change, identity: str) -> str:
     Raises:
         NotPermittedError: it has ended or its term is over (A9).
     """
-    row = change.connection.execute(select(agreement).where(agreement.c.id == identity)).one_or_none()
+    found = agreement_of(change.connection, identity)
+    if found.state is not AgreementState.ACTIVE or found.until <= change.at:
+        raise NotPermittedError("agreement.over", agreement=identity)
+    return found.tenant
+
+
+def agreement_of(connection: Connection, identity: str) -> Agreement:
+    """Read an agreement.
+
+    Raises:
+        NotPermittedError: there is none.
+    """
+    row = connection.execute(select(agreement).where(agreement.c.id == identity)).one_or_none()
     if row is None:
         raise NotPermittedError("access.not-found")
-    if row.state != AgreementState.ACTIVE or row.until <= change.at:
-        raise NotPermittedError("agreement.over", agreement=identity)
-    return str(row.tenant)
+    return Agreement(row.id, row.tenant, AgreementState(row.state), row.until)
 
 
 def get_scenario(connection: Connection, identity: str, session: Session | None = None) -> Scenario:
@@ -142,11 +174,9 @@ def reason_not_to_work(connection: Connection, scenario_id: str, at: str) -> str
 
 
 def close_agreement(change: Change, identity: str, reason: str) -> str:
-    """Mark an agreement and its scenarios as ended inside a transaction; gives the tenant. Keys: see ``sandbox.ending``."""
-    row = change.connection.execute(select(agreement).where(agreement.c.id == identity)).one_or_none()
-    if row is None:
-        raise NotPermittedError("access.not-found")
-    if row.state != AgreementState.ACTIVE:
+    """Mark an agreement and its scenarios as ended inside a transaction; gives the tenant. Keys: see ``sandbox.grants``."""
+    row = agreement_of(change.connection, identity)
+    if row.state is not AgreementState.ACTIVE:
         raise DefinitionError("agreement.already-ended", agreement=identity)
     change.connection.execute(
         update(agreement).where(agreement.c.id == identity).values(state=AgreementState.ENDED.value)
@@ -155,7 +185,7 @@ def close_agreement(change: Change, identity: str, reason: str) -> str:
         update(scenario).where(scenario.c.agreement == identity).values(state=ScenarioState.CLOSED.value)
     )
     change.record(Kind.AGREEMENT_ENDED, [identity, row.tenant], {"reason": reason})
-    return str(row.tenant)
+    return row.tenant
 
 
 def live_agreements(connection: Connection, tenant: str) -> list[str]:

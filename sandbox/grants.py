@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,16 +15,16 @@ from sqlalchemy import Connection, Row, insert, select, update
 from lineage.canonical import Json
 from lineage.errors import DefinitionError, NotPermittedError
 from lineage.kinds import Kind
-from lineage.log import Change
+from lineage.log import PLATFORM, Change
 from sandbox.access import Session, check_still_active
-from sandbox.agreements import close_agreement, live_agreements, reason_not_to_work
+from sandbox.agreements import agreement_of, close_agreement, live_agreements, reason_not_to_work
 from sandbox.catalogue import Dataset, get_dataset, node_of
 from sandbox.domain import Domain, new_id
 from sandbox.parties import get_organisation
 from sandbox.requests import Item, item_from_json
 from sandbox.roles import OrganisationKind, Permission
 from sandbox.schema import grant, organisation, provisioned
-from sandbox.states import ORGANISATION, GrantState, OrganisationState
+from sandbox.states import ORGANISATION, AgreementState, GrantState, OrganisationState
 
 
 class Zone(StrEnum):
@@ -121,11 +121,13 @@ def zone_opened(domain: Domain, found: Grant, zone: Zone) -> Iterator[Path]:
 
 def ensure_key(domain: Domain, found: Grant) -> None:
     """Make the grant's key when it is provisioned for the first time, on the log (law 5)."""
-    from lineage.log import PLATFORM
-
-    if (domain.keys.folder / "grants" / f"{found.id}.key").exists():
+    if domain.keys.has_grant(found.id):
         return
     with domain.change(PLATFORM) as change:
+        # Asked once more where nobody else writes: an end that came between must not be undone by a new key (law 10).
+        _check_not_ended(change, found)
+        if domain.keys.has_grant(found.id):
+            return
         domain.keys.create_grant(found.tenant, found.id)
         change.record(Kind.KEY_CREATED, [found.id, found.tenant], {"level": "grant"})
 
@@ -142,7 +144,12 @@ def record_provisioned(
     rows: int,
     record: Mapping[str, Json],
 ) -> None:
-    """Enter a provisioned table; ``columns`` maps its columns to the source's, which is its place in the graph (P4, L1)."""
+    """Enter a provisioned table; ``columns`` maps its columns to the source's, which is its place in the graph (P4, L1).
+
+    Raises:
+        NotPermittedError: the grant has ended meanwhile (law 10).
+    """
+    _check_not_ended(change, found)
     change.connection.execute(
         insert(provisioned).values(
             id=table,
@@ -194,6 +201,7 @@ def end_agreement(domain: Domain, session: Session, agreement_id: str, reason: s
     """End an agreement: access is revoked at once; when it was the tenant's last, its keys and folders are destroyed (A9, D11).
 
     The destruction is its own entry with what was destroyed and how it was verified; the log's older entries stay readable.
+    Ending again what has ended finishes a destruction that a crash cut short.
 
     Raises:
         NotPermittedError: the person may not.
@@ -204,42 +212,76 @@ def end_agreement(domain: Domain, session: Session, agreement_id: str, reason: s
         raise DefinitionError("reason.missing")
     with domain.change(session.actor) as change:
         check_still_active(change, session)
-        tenant = close_agreement(change, agreement_id, reason)
-        ended = _end_grants(change, tenant)
-        last = not live_agreements(change.connection, tenant)
-        if last:
-            party = get_organisation(change.connection, tenant)
-            ORGANISATION.check_move(party.state, OrganisationState.ENDED)
-            change.connection.execute(
-                update(organisation).where(organisation.c.id == tenant).values(state=OrganisationState.ENDED.value)
-            )
+        found = agreement_of(change.connection, agreement_id)
+        tenant = found.tenant
+        if found.state is AgreementState.ACTIVE or not _owed(domain, change.connection, tenant):
+            _end(change, agreement_id, reason)
     # The keys go after the state is committed: a crash between leaves a tenant that may do nothing, and this call can be
-    # repeated by ``finish_destruction``; the other order could destroy keys of an agreement that still runs.
-    finish_destruction(domain, session, tenant, ended, last=last)
+    # repeated; the other order could destroy keys of an agreement that still runs.
+    _destroy(domain, session, tenant)
 
 
-def finish_destruction(domain: Domain, session: Session, tenant: str, grants: Sequence[str], *, last: bool) -> None:
-    """Destroy keys and sealed folders of ended grants, and the tenant's key with the last of them; safe to repeat (law 10)."""
-    destroyed = [f"grant:{one}" for one in grants if domain.keys.destroy_grant(one)]
-    if last and domain.keys.destroy_tenant(tenant):
-        destroyed.append(f"tenant:{tenant}")
-    for one in grants:
-        shutil.rmtree(domain.home / "sealed" / one, ignore_errors=True)
-    verified = [one for one in grants if not (domain.home / "sealed" / one).exists()]
-    with domain.change(session.actor) as change:
-        change.record(
-            Kind.KEY_DESTROYED,
-            [tenant, *grants],
-            {"keys": destroyed, "folders_gone": verified, "method": "overwrite and unlink; AES-256 crypto-shredding"},
+def _end(change: Change, agreement_id: str, reason: str) -> None:
+    """End an agreement with its grants, and its tenant with the last one."""
+    tenant = close_agreement(change, agreement_id, reason)
+    _end_grants(change, tenant)
+    if not live_agreements(change.connection, tenant):
+        party = get_organisation(change.connection, tenant)
+        ORGANISATION.check_move(party.state, OrganisationState.ENDED)
+        change.connection.execute(
+            update(organisation).where(organisation.c.id == tenant).values(state=OrganisationState.ENDED.value)
         )
 
 
-def _end_grants(change: Change, tenant: str) -> list[str]:
+def _destroy(domain: Domain, session: Session, tenant: str) -> None:
+    """Destroy keys and sealed folders of a tenant's ended grants, and with the tenant its own key; safe to repeat (law 10)."""
+    with domain.change(session.actor) as change:
+        owed = _owed(domain, change.connection, tenant)
+        for one in owed.grants:
+            domain.keys.destroy_grant(one)
+            shutil.rmtree(domain.home / "sealed" / one, ignore_errors=True)
+        if owed.tenant:
+            domain.keys.destroy_tenant(tenant)
+        payload: dict[str, Json] = {
+            "keys": [*(f"grant:{one}" for one in owed.grants), *([f"tenant:{tenant}"] if owed.tenant else [])],
+            "folders_gone": [one for one in owed.grants if not (domain.home / "sealed" / one).exists()],
+            "method": "overwrite and unlink; AES-256 crypto-shredding",
+        }
+        change.record(Kind.KEY_DESTROYED, [tenant, *owed.grants], payload)
+
+
+@dataclass(frozen=True)
+class _Owed:
+    """What is over and has no entry of its destruction yet: ended grants, and whether the tenant's own key too."""
+
+    grants: tuple[str, ...]
+    tenant: bool
+
+    def __bool__(self) -> bool:
+        return bool(self.grants) or self.tenant
+
+
+def _owed(domain: Domain, connection: Connection, tenant: str) -> _Owed:
+    """Ask the log what was destroyed, so that neither a crash nor a restored backup leaves a destruction out."""
+    entries = [one for one in domain.log.about(connection, tenant) if one.kind is Kind.KEY_DESTROYED]
+    done = {name for entry in entries for name in entry.subjects}
+    query = select(grant.c.id).where(grant.c.tenant == tenant, grant.c.state == GrantState.ENDED.value)
+    grants = tuple(one for one in connection.execute(query.order_by(grant.c.id)).scalars() if one not in done)
+    over = get_organisation(connection, tenant).state is OrganisationState.ENDED
+    told = any(f"tenant:{tenant}" in entry.payload.get("keys", ()) for entry in entries)
+    return _Owed(grants, over and not told)
+
+
+def _check_not_ended(change: Change, found: Grant) -> None:
+    if get_grant(change.connection, found.id).state is not GrantState.ACTIVE:
+        raise NotPermittedError("grant.none", scenario=found.scenario)
+
+
+def _end_grants(change: Change, tenant: str) -> None:
     """End the grants whose agreement is over, whoever closed it."""
     query = select(grant.c.id, grant.c.scenario).where(
         grant.c.tenant == tenant, grant.c.state == GrantState.ACTIVE.value
     )
-    ended = []
     for identity, scenario_id in change.connection.execute(query).all():
         if reason_not_to_work(change.connection, scenario_id, change.at) in {
             "reason.scenario-closed",
@@ -247,8 +289,6 @@ def _end_grants(change: Change, tenant: str) -> list[str]:
         }:
             change.connection.execute(update(grant).where(grant.c.id == identity).values(state=GrantState.ENDED.value))
             change.record(Kind.GRANT_ENDED, [identity, tenant], {})
-            ended.append(str(identity))
-    return ended
 
 
 def check_tenant_may_read(session: Session, found: Grant) -> None:

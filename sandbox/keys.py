@@ -61,6 +61,10 @@ class KeyStore:
         key = self._unwrap(self._grant_path(grant), self.tenant_key(tenant), f"grant:{grant}")
         return HKDF(hashes.SHA256(), _BYTES, None, f"shuzha zone {zone}".encode()).derive(key)
 
+    def has_grant(self, grant: str) -> bool:
+        """Whether a grant's key is there."""
+        return self._grant_path(grant).exists()
+
     def destroy_grant(self, grant: str) -> bool:
         """Destroy a grant's key; whether there was one."""
         return _destroy(self._grant_path(grant))

@@ -80,6 +80,7 @@ def make(
         DefinitionError: a column is unknown or ungraded, a person is no active processor, the end is past.
     """
     session.check(Permission.REQUEST_MAKE)
+    _check_once_each(items)
     identity = new_id("R")
     with domain.change(session.actor) as change:
         check_still_active(change, session)
@@ -116,8 +117,10 @@ def narrow(domain: Domain, session: Session, identity: str, item: Item) -> None:
     """Let a provider, or the authority, cut one item down; it can only become less (A6).
 
     Raises:
+        NotPermittedError: the person may not, or made the request (law 6).
         DefinitionError: the item is not in the request, or asks for more than before.
     """
+    _check_side(session)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
         found = get_request(change.connection, identity)
@@ -140,13 +143,19 @@ def approve(domain: Domain, session: Session, identity: str) -> str | None:
 
     Raises:
         NotPermittedError: the person may not, or made the request (law 6).
-        DefinitionError: it is not this side's turn, or decided already.
+        DefinitionError: it is not this side's turn, decided already, or its term is over.
     """
+    _check_side(session)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
         found = get_request(change.connection, identity)
         check_can_decide(session, found)
         check_working(change, found.scenario)
+        # What was closed after the request was made cannot be authorized any more than before (I4).
+        for item in found.items:
+            _check_item(change.connection, item)
+        if found.until <= change.at:
+            raise DefinitionError("request.past", until=found.until)
         if session.kind is OrganisationKind.PROVIDER:
             _approve_as_provider(change, session, found)
             return None
@@ -157,14 +166,12 @@ def refuse(domain: Domain, session: Session, identity: str, reason: str) -> None
     """Refuse a request with a reason, as one of its providers or as the authority (A6)."""
     if not reason.strip():
         raise DefinitionError("reason.missing")
+    _check_side(session)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
         found = get_request(change.connection, identity)
         check_can_decide(session, found)
-        if session.kind is OrganisationKind.PROVIDER and session.organisation not in providers_of(
-            change.connection, found
-        ):
-            raise NotPermittedError("access.not-found")
+        _check_concerned(change.connection, session, found)
         REQUEST.check_move(found.state, RequestState.REFUSED)
         values = {"state": RequestState.REFUSED.value, "reason": reason}
         change.connection.execute(update(request).where(request.c.id == identity).values(**values))
@@ -179,8 +186,7 @@ def check_can_decide(session: Session, found: Request) -> None:
     """
     if found.made_by == session.person:
         raise NotPermittedError("law.own-matter")
-    provider = session.kind is OrganisationKind.PROVIDER
-    session.check(Permission.REQUEST_DECIDE_AS_PROVIDER if provider else Permission.REQUEST_DECIDE_AS_AUTHORITY)
+    _check_side(session)
 
 
 def can_decide(session: Session, found: Request) -> bool:
@@ -221,7 +227,9 @@ def get_request(connection: Connection, identity: str) -> Request:
 
 
 def list_requests(connection: Connection, session: Session) -> list[Request]:
-    """Read the requests that concern a session: a tenant's own, a provider's tables', all for others."""
+    """Read the requests that concern a session: a tenant's own, a provider's tables', all for the authority and its experts."""
+    if session.kind is OrganisationKind.MAINTAINER:
+        return []
     found = [_request(row) for row in connection.execute(select(request).order_by(request.c.made))]
     if session.kind is OrganisationKind.TENANT:
         return [one for one in found if get_scenario(connection, one.scenario).tenant == session.organisation]
@@ -230,10 +238,28 @@ def list_requests(connection: Connection, session: Session) -> list[Request]:
     return found
 
 
+def _check_once_each(items: Sequence[Item]) -> None:
+    """A dataset asked for twice could be narrowed in one place and not in the other."""
+    names = [item.dataset for item in items]
+    for name in names:
+        if names.count(name) > 1:
+            raise DefinitionError("request.bad-item", dataset=name)
+
+
+def _check_side(session: Session) -> None:
+    """Check the permission alone, before anything is looked up: a refusal must not tell whether a request exists (D1)."""
+    provider = session.kind is OrganisationKind.PROVIDER
+    session.check(Permission.REQUEST_DECIDE_AS_PROVIDER if provider else Permission.REQUEST_DECIDE_AS_AUTHORITY)
+
+
+def _check_concerned(connection: Connection, session: Session, found: Request) -> None:
+    if session.kind is OrganisationKind.PROVIDER and session.organisation not in providers_of(connection, found):
+        raise NotPermittedError("access.not-found")
+
+
 def _approve_as_provider(change: Change, session: Session, found: Request) -> None:
     needed = providers_of(change.connection, found)
-    if session.organisation not in needed:
-        raise NotPermittedError("access.not-found")
+    _check_concerned(change.connection, session, found)
     if found.state is not RequestState.SUBMITTED:
         raise DefinitionError("request.decided", request=found.id)
     done = select(request_approval.c.organisation).where(request_approval.c.request == found.id)
@@ -278,12 +304,15 @@ def _approve_as_authority(change: Change, found: Request) -> str:
 
 def _check_may_decide(connection: Connection, session: Session, found: Request, dataset_name: str) -> None:
     check_can_decide(session, found)
+    _check_concerned(connection, session, found)
     if session.kind is OrganisationKind.PROVIDER:
         session.check_own(get_dataset(connection, dataset_name).provider)
 
 
 def _check_item(connection: Connection, item: Item) -> None:
     found = get_dataset(connection, item.dataset)
+    if found.name != item.dataset:
+        raise NotPermittedError("dataset.unknown", name=item.dataset)
     listed = {column.name: column for column in columns_of(connection, found.id)}
     if found.closed:
         raise NotPermittedError("request.closed-dataset", dataset=found.name)

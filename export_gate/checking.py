@@ -25,6 +25,8 @@ from export_gate.ledger import Caps, Claim, admit, question_key, store_answer, s
 from export_gate.origins import column_sources, feature_sources
 from export_gate.policy import LABELS, check_grade
 from export_gate.states import ExportState
+from export_gate.statistic import Question
+from export_gate.statistic.answer import number_columns
 from jobs.query import parse_query, parse_rows
 from jobs.runs import get_job
 from jobs.spec import Job as JobSpec
@@ -182,7 +184,7 @@ def _statistic(gate: Gatekeeper, case: Case, product: StatisticProduct, caps: Ca
 
     question = question_of(product, case.columns, case.spec.steps, case.subjects)
     cost = price(question)
-    key = question_key(question.canonical(), [table.id for table in case.tables.values()])
+    key = question_key(question.canonical() + _shape(question), [table.id for table in case.tables.values()])
     (universe,) = case.kinds
     read = {name: case.tables[name].dataset for name in question.query.tables}
     claim = Claim(
@@ -207,10 +209,25 @@ def _statistic(gate: Gatekeeper, case: Case, product: StatisticProduct, caps: Ca
             change.record(Kind.PRODUCT_MADE, [case.export.id], {"question": key})
             answer = stored_answer(change.connection, key) or answer
     measured = Answer.from_json(answer)
-    files = (*table_files(measured.columns, measured.rows, len(question.query.keys)), card_file(measured.card))
+    # The stored answer may have been asked for under other column names; their places are the same.
+    columns = answer_columns(question)
+    files = (*table_files(columns, measured.rows, len(question.query.keys)), card_file(measured.card))
     params = {"rho": _decimal(cost.rho), "delta": _decimal(cost.delta), "epsilon": _decimal(product.epsilon)}
     finding = Finding("statistic.measured", 1, Verdict.NO_ATTACK_SUCCEEDED, "gate.measured", params, params)
     return Made(files, (finding,), column_sources(question.query, _nodes(case)))
+
+
+def _shape(question: Question) -> str:
+    """The order of keys and numbers, which the canonical text leaves open."""
+    keys = [key.expression for key in question.query.keys]
+    return "\n".join(["", *keys] + [f"{one.function} {one.argument}" for one in question.query.aggregates])
+
+
+def answer_columns(question: Question) -> tuple[str, ...]:
+    """Name the columns of a statistic's answer: keys, then each number with its error and interval."""
+    keys = tuple(key.name for key in question.query.keys)
+    numbers = (number_columns(one.name) for one in question.query.aggregates)
+    return keys + tuple(name for columns in numbers for name in columns)
 
 
 def _table(gate: Gatekeeper, case: Case, product: TableProduct) -> Made:
@@ -272,12 +289,13 @@ def _settle(domain: Domain, case: Case, made: Made) -> Export:
 
 def _entry(case: Case, made: Made, verdict: Verdict, digest: str, reasons: list[Json]) -> dict[str, Json]:
     node = f"product:{case.export.id}/{case.export.product}"
+    run = [f"run:{case.export.run}"] if case.export.run else []
     return {
         "verdict": verdict.value,
         "evidence": digest,
         "reasons": reasons,
         "lineage": {
-            "from": [*sorted(_nodes(case).values()), f"job:{case.digest}"],
+            "from": [*sorted(_nodes(case).values()), f"job:{case.digest}", *run],
             "to": [node],
             "columns": {f"{node}#{column}": sources for column, sources in made.columns.items()},
             "nodes": {node: {"title": case.export.product}, f"job:{case.digest}": {"title": case.spec.name}},
@@ -286,7 +304,13 @@ def _entry(case: Case, made: Made, verdict: Verdict, digest: str, reasons: list[
 
 
 def _subjects(case: Case) -> list[str]:
-    return [case.export.id, case.export.job, case.scenario, case.tenant]
+    return [
+        case.export.id,
+        case.export.job,
+        case.scenario,
+        case.tenant,
+        *([case.export.run] if case.export.run else []),
+    ]
 
 
 def _nodes(case: Case) -> dict[str, str]:

@@ -99,7 +99,8 @@ def _check_approvals(connection: Connection, found: Export) -> None:
     votes = reviews_of(connection, found.id)
     people = {one.person for one in votes} | {found.approved_by, found.requested_by}
     agreed = [one for one in votes if one.decision is Decision.APPROVE]
-    if len(agreed) != len(votes) or len(votes) < REVIEWERS_NEEDED or len(people) != len(votes) + 2 or None in people:
+    whole = len(agreed) == len(votes) >= REVIEWERS_NEEDED and len(people) == len(votes) + 2 and None not in people
+    if not whole or {one.digest for one in votes} != {found.evidence_digest}:
         raise GateRefusedError("export.approvals-incomplete", export=found.id)
 
 

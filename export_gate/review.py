@@ -37,6 +37,7 @@ class Review:
     person: str
     decision: Decision
     reason: str
+    digest: str
     at: str
 
 
@@ -49,10 +50,13 @@ def vote(domain: Domain, session: Session, identity: str, decision: Decision, *,
     """
     if not reason.strip():
         raise DefinitionError("reason.missing")
+    session.check(Permission.EXPORT_REVIEW)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
         found = get_export(change.connection, identity)
         check_can_review(change.connection, session, found)
+        if found.state is not ExportState.IN_REVIEW:
+            raise DefinitionError("review.not-open", export=identity, state=f"label.export.{found.state}")
         check_seen(found, digest)
         votes = reviews_of(change.connection, identity)
         if any(one.person == session.person for one in votes):
@@ -86,6 +90,7 @@ def approve(domain: Domain, session: Session, identity: str, *, reason: str, dig
     """
     if not reason.strip():
         raise DefinitionError("reason.missing")
+    session.check(Permission.EXPORT_APPROVE)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
         found = get_export(change.connection, identity)
@@ -102,6 +107,7 @@ def refuse(domain: Domain, session: Session, identity: str, *, reason: str) -> E
     """Refuse as the authority, at any time before the approval."""
     if not reason.strip():
         raise DefinitionError("reason.missing")
+    session.check(Permission.EXPORT_APPROVE)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
         found = get_export(change.connection, identity)
@@ -164,7 +170,10 @@ def check_seen(found: Export, digest: str) -> None:
 def reviews_of(connection: Connection, identity: str) -> list[Review]:
     """Read every vote; for the gate's own use."""
     query = select(review).where(review.c.export == identity).order_by(review.c.at, review.c.person)
-    return [Review(row.person, Decision(row.decision), row.reason, row.at) for row in connection.execute(query)]
+    return [
+        Review(row.person, Decision(row.decision), row.reason, row.evidence_digest, row.at)
+        for row in connection.execute(query)
+    ]
 
 
 def visible_reviews(connection: Connection, session: Session, found: Export) -> list[Review]:

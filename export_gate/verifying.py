@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import stat
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,5 +100,6 @@ def _from_zip(path: Path) -> dict[str, bytes]:
             if sum(info.file_size for info in infos) > _MOST_BYTES or len({i.filename for i in infos}) != len(infos):
                 raise GateRefusedError("release.not-found", path=str(path))
             return {info.filename: archive.read(info) for info in infos if not info.is_dir()}
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, ValueError) as error:
+        # What a hostile archive makes the reader raise: damaged, encrypted, of an unknown method, or names that are no names.
         raise GateRefusedError("release.not-found", path=str(path)) from error

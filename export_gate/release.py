@@ -60,20 +60,23 @@ def release(domain: Domain, identity: str) -> Path:
     with domain.read() as connection:
         found = get_export(connection, identity)
     if found.state is not ExportState.RELEASED:
-        found = _fix(domain, found)
+        found = _fix(domain, identity)
     target = domain.home / "releases" / identity
     if not (target / MANIFEST).exists():
         _build(domain, found, target)
     return target
 
 
-def _fix(domain: Domain, found: Export) -> Export:
+def _fix(domain: Domain, identity: str) -> Export:
     """Fix the manifest and log it, in one transaction (laws 4 and 5)."""
     with domain.change(PLATFORM) as change:
+        found = get_export(change.connection, identity)
+        if found.state is ExportState.RELEASED:
+            return found
+        if found.state is not ExportState.APPROVED or found.evidence_digest is None:
+            raise DefinitionError("export.not-approved", export=found.id)
         job = get_job(change.connection, found.job)
         check_working(change, job.scenario)
-        if found.evidence_digest is None:
-            raise DefinitionError("export.not-approved", export=found.id)
         evidence = read_evidence(folder_of(domain, found.id), found.evidence_digest)
         _check_approvals(change.connection, found)
         manifest = encode(_manifest(domain, change.connection, found, evidence, change.at))

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, insert, select, update
 
 from jobs.schema import job, run
+from jobs.spec import load_job
 from jobs.states import LIVE, RUN, RunState
 from lineage.canonical import Json
 from lineage.errors import DefinitionError, NotPermittedError
@@ -61,6 +62,7 @@ def queue(domain: Domain, session: Session, job_id: str, position: int, stage: S
 
     Raises:
         NotPermittedError: the person may not, is not named in the grant, or the scenario may not work now.
+        DefinitionError: the job has no ``[[run]]`` at this position.
     """
     session.check(Permission.JOB_SUBMIT)
     identity = new_id("X").lower()
@@ -68,6 +70,10 @@ def queue(domain: Domain, session: Session, job_id: str, position: int, stage: S
         check_still_active(change, session)
         found = get_job(change.connection, job_id, session)
         check_named(session, live_grant(change.connection, found.scenario, change.at))
+        # The supervisor takes what is queued at its word: what cannot run must not come to it.
+        runs = len(load_job(domain.home / "jobs" / found.digest).runs)
+        if not 0 <= position < runs:
+            raise DefinitionError("run.no-such-position", position=position, runs=runs)
         change.connection.execute(
             insert(run).values(
                 id=identity,
@@ -93,6 +99,7 @@ def ask_cancel(domain: Domain, session: Session, identity: str) -> None:
     """
     session.check(Permission.JOB_SUBMIT)
     with domain.change(session.actor) as change:
+        check_still_active(change, session)
         found = get_run(change.connection, identity, session)
         if not RUN.following[found.state]:
             raise DefinitionError("run.over", run=identity)

@@ -164,6 +164,7 @@ def store_suggestions(
     """Keep what the classifier suggests for a provider's own dataset; nothing is in force until a person confirms (I3)."""
     session.check(Permission.DATASET_GRADE)
     with domain.change(session.actor) as change:
+        check_still_active(change, session)
         found = get_dataset(change.connection, name)
         session.check_own(found.provider)
         for column, suggestion in suggestions.items():
@@ -206,6 +207,7 @@ def close(domain: Domain, session: Session, name: str, column: str | None, reaso
     if not reason.strip():
         raise DefinitionError("reason.missing")
     with domain.change(session.actor) as change:
+        check_still_active(change, session)
         found = get_dataset(change.connection, name)
         session.check_own(found.provider)
         if column is None:

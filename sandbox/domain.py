@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import tomllib
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 from lineage.clock import Clock, system_clock
 from lineage.database import Database
@@ -87,21 +88,24 @@ def create(
         DefinitionError: the folder holds a domain already, or the name is no host-like name.
         MissingPartError: the storage provider is unknown, or the database is down.
     """
-    if (home / _SETTINGS).exists():
+    if (home / _SETTINGS).exists() or (home / "keys").exists():
         raise DefinitionError("domain.exists", home=str(home))
-    if not name or any(char in name for char in ' +\n"\\'):
+    if not name or not name.isprintable() or any(char.isspace() or char in '+"\\' for char in name):
         raise DefinitionError("domain.bad-name", name=name)
     provider(storage)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     address = url or f"sqlite:///{(home / 'domain.db').resolve()}"
+    # Before the first key: whatever is wrong with the database can be mended and the creation repeated.
+    with Database(address).read() as connection:
+        connection.execute(text("SELECT 1"))
+    migrating.upgrade(address)
     keys = KeyStore(home / "keys")
     keys.create_root()
     for purpose in ("log", "release"):
         keys.write_seed(purpose, secrets.token_bytes(32))
     for folder in ("raw", "sealed", "run", "jobs", "exports", "releases", "tokens", "public"):
         (home / folder).mkdir(mode=0o700)
-    migrating.upgrade(address)
-    lines = [f"format = {FORMAT}", f'name = "{name}"', f'database = "{address}"', f'storage = "{storage}"']
+    lines = [f"format = {FORMAT}", f'name = "{name}"', f"database = {json.dumps(address)}", f'storage = "{storage}"']
     (home / _SETTINGS).write_text("\n".join(lines) + "\n", encoding="utf-8")
     domain = open_domain(home, clock=clock)
     (home / "public" / "domain.pub").write_text(domain.public_keys, encoding="ascii")

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -76,9 +76,11 @@ class BubblewrapJail:
             try:
                 forced = watch(started, log, spec.limits.seconds, cancelled)
             finally:
-                # Also what outlived the program: a late writer must not find the outbox while it is read.
-                group.kill()
+                # The launcher first: cancelled at once, it may not have joined the groups yet. Then what outlived the program: a
+                # late writer must not find the outbox while it is read.
+                started.process.kill()
                 started.process.wait()
+                group.kill()
                 drain(started.log, log)
                 log.close()
             code = exit_code(started.status, killed=forced is not None or group.killed_for_memory())
@@ -143,36 +145,46 @@ def _ending(code: int, group: cgroup.Group, folder: Path) -> Ending:
 @contextmanager
 def _started(spec: JailSpec, place: _Place, group: cgroup.Group) -> Iterator[Started]:
     """Start the launcher with exactly the descriptors it needs, and close ours at the end."""
-    log_read, log_write = os.pipe2(os.O_CLOEXEC)
-    status_read, status_write = os.pipe2(os.O_CLOEXEC)
-    program = _memory_file("filter", seccomp.build())
-    arguments = _memory_file(
-        "options", b"".join(text.encode() + b"\0" for text in bubblewrap_options(spec, program, status_write))
-    )
-    argv = [str(BWRAP), "--args", str(arguments), "--", *spec.argv]
-    plan = launcher_plan(spec, place.root, place.outbox, group.doors)
-    plan |= {"argv": argv, "status": status_write, "parent": os.getpid()}
-    plan_file = _memory_file("plan", json.dumps(plan).encode())
-    inherited = (status_write, program, arguments, plan_file)
-    try:
+    with ExitStack() as ours:
+        log_read, status_read, process = _launch(spec, place, group, ours)
+        yield Started(process, log_read, status_read)
+
+
+def _launch(
+    spec: JailSpec, place: _Place, group: cgroup.Group, ours: ExitStack
+) -> tuple[int, int, subprocess.Popen[bytes]]:
+    with ExitStack() as theirs:
+        log_read, log_write = _pipe(ours, theirs)
+        status_read, status_write = _pipe(ours, theirs)
+        program = _memory_file(theirs, "filter", seccomp.build())
+        options = bubblewrap_options(spec, program, status_write)
+        arguments = _memory_file(theirs, "options", b"".join(text.encode() + b"\0" for text in options))
+        plan = launcher_plan(spec, place.root, place.outbox, group.doors)
+        plan |= {
+            "argv": [str(BWRAP), "--args", str(arguments), "--", *spec.argv],
+            "status": status_write,
+            "parent": os.getpid(),
+        }
+        plan_file = _memory_file(theirs, "plan", json.dumps(plan).encode())
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", str(_LAUNCHER), str(plan_file)],
             stdin=subprocess.DEVNULL,
             stdout=log_write,
             stderr=log_write,
-            pass_fds=inherited,
+            pass_fds=(status_write, program, arguments, plan_file),
             env=_launcher_environment(),
             cwd="/",
             start_new_session=True,
         )
-    finally:
-        for descriptor in (log_write, *inherited):
-            os.close(descriptor)
-    try:
-        yield Started(process, log_read, status_read)
-    finally:
-        os.close(log_read)
-        os.close(status_read)
+    return log_read, status_read, process
+
+
+def _pipe(ours: ExitStack, theirs: ExitStack) -> tuple[int, int]:
+    """Make a pipe whose reading end is ours and whose writing end is the launcher's."""
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    ours.callback(os.close, reading)
+    theirs.callback(os.close, writing)
+    return reading, writing
 
 
 def _launcher_environment() -> dict[str, str]:
@@ -180,9 +192,10 @@ def _launcher_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name == "LD_LIBRARY_PATH"}
 
 
-def _memory_file(name: str, content: bytes) -> int:
+def _memory_file(theirs: ExitStack, name: str, content: bytes) -> int:
     """Put bytes into an anonymous file and rewind it."""
     descriptor = os.memfd_create(name, os.MFD_CLOEXEC)
+    theirs.callback(os.close, descriptor)
     os.write(descriptor, content)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor

@@ -12,14 +12,16 @@ import subprocess
 from pathlib import Path
 from typing import Final
 
-from jobs.jail.spec import MEBIBYTE, Limits
+from jobs.jail.spec import Limits
 from lineage.errors import MissingPartError
 
 
 _TOOLS: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _OPTIONS: Final = "nosuid,nodev,noexec,nosymfollow,noatime"
-# ext4's own tables, for a file system without journal; the inode table is added to it.
-_OVERHEAD_BYTES: Final = MEBIBYTE
+# ext4's own tables, without journal: superblock, descriptors and root folder once; bitmaps and spare superblocks a group.
+_FIXED_BLOCKS: Final = 16
+_GROUP_BLOCKS: Final = 4
+_BLOCKS_A_GROUP: Final = 32768
 _INODE_BYTES: Final = 256
 _BLOCK_BYTES: Final = 4096
 _RESERVED_INODES: Final = 12
@@ -45,7 +47,7 @@ def make(image: Path, folder: Path, uid: int, limits: Limits) -> None:
 
 def _make_image(image: Path, uid: int, limits: Limits) -> None:
     inodes = limits.outbox_files + _RESERVED_INODES
-    size = limits.outbox_bytes + _OVERHEAD_BYTES + inodes * (_INODE_BYTES + _BLOCK_BYTES) + limits.outbox_bytes // 64
+    size = _image_bytes(limits.outbox_bytes, inodes)
     with image.open("xb") as file:
         os.truncate(file.fileno(), size)
     settings = [
@@ -62,6 +64,14 @@ def _make_image(image: Path, uid: int, limits: Limits) -> None:
     ]
     owner = ["-E", f"root_owner={uid}:{uid},nodiscard"]
     _tool("mkfs.ext4", "-q", "-F", *settings, *owner, str(image))
+
+
+def _image_bytes(data: int, inodes: int) -> int:
+    """Size the image so that ``data`` bytes fit, and hardly more: each entry may waste most of a block."""
+    blocks = data // _BLOCK_BYTES + 1 + inodes + inodes * _INODE_BYTES // _BLOCK_BYTES + 1 + _FIXED_BLOCKS
+    blocks += (blocks // _BLOCKS_A_GROUP + 1) * _GROUP_BLOCKS
+    # The kernel keeps two in a hundred blocks, at most 4096, for its own late allocations.
+    return (blocks + min(blocks // 49 + 1, 4096)) * _BLOCK_BYTES
 
 
 def _mount_memory(folder: Path, uid: int, limits: Limits) -> None:

@@ -32,7 +32,6 @@ def make(jars: Path) -> Path:
     Raises:
         MissingPartError: the run failed; its last lines are in the parameters.
     """
-    (jars / ARCHIVE).unlink(missing_ok=True)
     runtime = spark_runtime(_CORES, _LIMITS.memory_bytes, jars)
     with tempfile.TemporaryDirectory() as folder:
         spec = JailSpec(

@@ -6,7 +6,7 @@ import ast
 import json
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -40,7 +40,8 @@ def test_tables_steps_and_sql(job: Job) -> None:
 
 
 def test_a_table_that_is_not_granted_is_told_with_those_that_are(job: Job) -> None:
-    for ask in (lambda: job.table("residents"), lambda: job.sql("SELECT * FROM residents")):
+    asks: list[Callable[[], object]] = [lambda: job.table("residents"), lambda: job.sql("SELECT * FROM residents")]
+    for ask in asks:
         with pytest.raises(JobError) as caught:
             ask()
         assert "'residents'" in str(caught.value)

@@ -35,4 +35,4 @@ def prepare(connection: Any) -> None:
 
 
 def _setting(connection: Any, name: str) -> str:
-    return str(connection.execute(f"SELECT current_setting('{name}')").fetchone()[0]).lower()  # noqa: S608 - our own name
+    return str(connection.execute(f"SELECT current_setting('{name}')").fetchone()[0]).lower()

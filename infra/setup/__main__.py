@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import sys
 
-from infra.setup import jars, python_packages, system_parts
+from infra.setup import class_archive, jars, python_packages, system_parts
 from infra.setup.common import TOOLS, SetupError
 
 
@@ -23,6 +23,7 @@ def main() -> int:
             system_parts.check_java()
             python_packages.provide()
             jars.provide()
+            class_archive.provide()
         except SetupError as error:
             print(f"setup: {error}", file=sys.stderr)
             return MISSING_PART

@@ -7,18 +7,22 @@ and hands every test a copy of its own.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from fractions import Fraction
 from pathlib import Path
 
+import pytest
+
 from export_gate import checking, exports, ledger, release, review
 from export_gate.artefact import card_file, table_files
 from export_gate.finding import Finding, Verdict
 from jobs import promotion, submitting
 from lineage.clock import stamp
+from lineage.errors import ShuzhaError
 from lineage.kinds import Kind
 from lineage.log import PLATFORM, Entry, entries
 from lineage.verify import Verification, verify
@@ -104,6 +108,14 @@ name = "made_by_hand"
 kind = "opaque"
 """
 STATISTIC, TABLE, OPAQUE = "visits_by_district", "visits_by_clinic", "made_by_hand"
+
+
+@contextmanager
+def refused(kind: type[ShuzhaError], code: str) -> Iterator[pytest.ExceptionInfo[ShuzhaError]]:
+    """Demand that a block is refused: with this kind of error, which decides the exit code, and exactly this message."""
+    with pytest.raises(kind) as caught:
+        yield caught
+    assert caught.value.code == code
 
 
 @dataclass

@@ -233,8 +233,8 @@ def answer_columns(question: Question) -> tuple[str, ...]:
 def _table(gate: Gatekeeper, case: Case, product: TableProduct) -> Made:
     query = parse_query(product.sql, case.columns, case.spec.steps)
     result = _work(gate, case)
-    table = result["table"]
-    files = table_files(table["columns"], table["rows"], len(query.keys))
+    table = result.get("table")
+    files = table_files(table["columns"], table["rows"], len(query.keys)) if table else ()
     return Made(files, findings_from_json(result["findings"]), column_sources(query, _nodes(case)))
 
 

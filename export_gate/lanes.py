@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from export_gate.findings import findings_to_json
 from export_gate.statistic import Question, sole_subject
 from export_gate.statistic.measures import WIDEST_BOUND
-from jobs.query import Query, parse_query, parse_rows, subject_columns
+from jobs.query import Function, Query, parse_query, parse_rows, subject_columns
 from jobs.spec import ModelProduct, StatisticProduct, TableProduct
 from lineage.errors import DefinitionError
 
@@ -26,6 +26,16 @@ Steps = Mapping[str, str]
 Subjects = Mapping[str, str]
 
 _CENTS = -2
+_MOST_PREVIEWED = 1000
+_AGGREGATES: Mapping[Function, str] = {
+    Function.COUNT: "count({})",
+    Function.COUNT_DISTINCT: "count(DISTINCT {})",
+    Function.SUM: "sum({})",
+    Function.AVG: "avg({})",
+    Function.MIN: "min({})",
+    Function.MAX: "max({})",
+    Function.MEDIAN: "median({})",
+}
 
 
 def question_of(product: StatisticProduct, columns: Columns, steps: Steps, subjects: Subjects) -> Question:
@@ -60,7 +70,7 @@ def statistic_lane(
     """Measure with noise; a preview shows a view's own numbers, which its reader may see anyway."""
     question = question_of(product, columns, steps, subjects)
     if preview:
-        return _exact(connection, question.query, (question.subject,))
+        return _numbers_of_view(connection, question.query)
     from export_gate.statistic import price
     from export_gate.statistic.engine import measure
 
@@ -68,14 +78,25 @@ def statistic_lane(
 
 
 def table_lane(
-    connection: duckdb.DuckDBPyConnection, product: TableProduct, columns: Columns, steps: Steps, subjects: Subjects
+    connection: duckdb.DuckDBPyConnection,
+    product: TableProduct,
+    columns: Columns,
+    steps: Steps,
+    subjects: Subjects,
+    *,
+    preview: bool,
 ) -> dict[str, Any]:
-    """Recompute a table with all contributors known."""
+    """Recompute a table with all contributors known, safe for every kind of subject it is about."""
+    from export_gate.table import CellPolicy, judge_table
+
     query = parse_query(product.sql, columns, steps)
-    keys = subject_columns(query, subjects)
-    if not keys:
-        raise DefinitionError("gate.no-subject", product=product.name)
-    return _exact(connection, query, keys)
+    judged = judge_table(connection, query, subjects, CellPolicy())
+    result: dict[str, Any] = {"findings": findings_to_json(judged.findings)}
+    if preview:
+        return result | _numbers_of_view(connection, query)
+    if judged.table is not None:
+        result["table"] = {"columns": judged.table.columns, "rows": judged.table.rows}
+    return result
 
 
 def model_lane(
@@ -102,19 +123,15 @@ def model_lane(
     return build(frame, description, seed, purpose, trained_on=product.train_on).to_json()
 
 
-def _exact(connection: duckdb.DuckDBPyConnection, query: Query, keys: Sequence[str]) -> dict[str, Any]:
-    """Recompute and check for each subject of the rows: a table must be safe for every one of them."""
-    from export_gate.table import CellPolicy, canonical_table, check_cells, recompute
-
-    findings = []
-    table = None
-    for key in keys:
-        recomputed = recompute(connection, query, key)
-        findings += check_cells(recomputed, CellPolicy())
-        table = canonical_table(recomputed)
-    if table is None:
-        raise DefinitionError("gate.no-subject", product="")
-    return {"table": {"columns": table.columns, "rows": table.rows}, "findings": findings_to_json(findings)}
+def _numbers_of_view(connection: duckdb.DuckDBPyConnection, query: Query) -> dict[str, Any]:
+    """Give a view's own numbers as they are: whoever previews may read the view itself."""
+    keys = [f'{key.expression} AS "{key.name}"' for key in query.keys]
+    numbers = [f'{_AGGREGATES[one.function].format(one.argument or "*")} AS "{one.name}"' for one in query.aggregates]
+    # Written from the checked query alone: names and expressions are the plan's own.
+    rows = connection.execute(f"SELECT {', '.join(keys + numbers)} FROM ({query.source}) GROUP BY ALL ORDER BY ALL")  # noqa: S608
+    names = [key.name for key in query.keys] + [one.name for one in query.aggregates]
+    shown = [[None if value is None else str(value) for value in row] for row in rows.fetchmany(_MOST_PREVIEWED)]
+    return {"table": {"columns": names, "rows": shown}}
 
 
 def _plain_params(product: ModelProduct) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from export_gate.finding import Finding, Verdict
+from lineage.errors import Param
 from sandbox.columns import Grade
 
 
@@ -60,5 +61,5 @@ REASONS: Mapping[Verdict, str] = {
 def check_grade(label: Label, highest: Grade) -> Finding:
     """Judge a label by the highest grade of the columns that its tables hold."""
     verdict = VERDICTS[label, highest]
-    params = {"label": f"label.trust.{label}", "grade": int(highest)}
+    params: dict[str, Param] = {"label": f"label.trust.{label}", "grade": int(highest)}
     return Finding("policy.grade", 1, verdict, REASONS[verdict], params, {"grade": int(highest)})

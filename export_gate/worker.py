@@ -47,10 +47,11 @@ def carry_out(request: Mapping[str, Any], job: Path, tables: Path) -> dict[str, 
     connection = connect(tables, list(spec.inputs))
     columns = {name: _columns(connection, name) for name in spec.inputs}
     subjects: Mapping[str, str] = request["subjects"]
+    preview: bool = request["preview"]
     if isinstance(product, StatisticProduct):
-        return statistic_lane(connection, product, columns, spec.steps, subjects, preview=request["preview"])
+        return statistic_lane(connection, product, columns, spec.steps, subjects, preview=preview)
     if isinstance(product, TableProduct):
-        return table_lane(connection, product, columns, spec.steps, subjects)
+        return table_lane(connection, product, columns, spec.steps, subjects, preview=preview)
     if isinstance(product, ModelProduct):
         return model_lane(
             connection, product, columns, spec.steps, subjects, seed=request["seed"], purpose=request["purpose"]

@@ -14,7 +14,7 @@ from lineage.database import Database
 from lineage.errors import MissingPartError
 
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a test keeps it equal to the newest file."""
 
 

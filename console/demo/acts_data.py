@@ -195,7 +195,7 @@ def ask_for_data(play: Play) -> None:
 def _agree(play: Play, key: str, tenant: str, manager: str) -> None:
     officer = play.sessions[OFFICER]
     until = play.stage.now() + timedelta(days=730)
-    terms = {term: text(f"story.term.{term}", play.door.language) for term in REQUIRED_TERMS}
+    terms = {term: text(f"story.term.{term.replace('_', '-')}", play.door.language) for term in REQUIRED_TERMS}
     play.ids[f"{key}.agreement"] = sign_agreement(play.stage, officer, tenant=tenant, terms=terms, until=until)
     purpose = text(f"story.purpose.{key}", play.door.language)
     name = text(f"story.scenario.{key}", play.door.language)

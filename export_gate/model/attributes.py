@@ -92,7 +92,7 @@ def traits(trained: Trained) -> tuple[Trait, ...]:
 
 def guess_traits(trained: Trained) -> tuple[Guesses, ...]:
     """Carry out the attack on every trait, for training and hold-out data subjects."""
-    from scipy import stats  # type: ignore[import-untyped]
+    from scipy import stats
 
     listed = traits(trained)
     # every trait is another try, so the bound is drawn for all of them together (Bonferroni)

@@ -136,7 +136,7 @@ def _check_values(trained: Trained, leaves: list[Leaves]) -> tuple[Finding, ...]
 
 def _oftener(seen: Array, unseen: Array) -> float:
     """McNemar's exact test: p-value of values being found on the one side only as often as on the other only."""
-    from scipy import stats  # type: ignore[import-untyped]
+    from scipy import stats
 
     only = int((seen & ~unseen).sum())
     discordant = only + int((unseen & ~seen).sum())

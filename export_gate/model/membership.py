@@ -103,7 +103,7 @@ def run_attacks(trained: Trained) -> tuple[Attack, ...]:
 
 def measure(name: str, members: Scores, others: Scores) -> Attack:
     """Measure how well a score (higher means "member") tells members from others; one entry a data subject."""
-    from scipy import stats  # type: ignore[import-untyped]
+    from scipy import stats
 
     area, error = _area(members, others)
     quantile = float(stats.norm.ppf((1 + CONFIDENCE) / 2))

@@ -87,7 +87,7 @@ def read_content(onnx: bytes) -> Content:
         ValueError: they are not a model, or hold fields this reader does not know.
     """
     import onnx as library
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     try:
         model = library.load_model_from_string(onnx)

@@ -103,7 +103,7 @@ def read_file(folder: Path, file: Mapping[str, Any]) -> bytes:
         GateRefusedError: it is missing or changed.
     """
     try:
-        data: bytes = (folder / "product" / file["name"]).read_bytes()
+        data = Path(folder / "product" / str(file["name"])).read_bytes()
     except OSError as error:
         raise GateRefusedError("export.evidence-changed", file=file["name"]) from error
     if hashlib.sha256(data).hexdigest() != file["sha256"]:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
-from urllib.parse import unquote, urlsplit
 
 from lineage.errors import DataFileError
 from sandbox.ingest.lines import Tally
@@ -73,8 +72,9 @@ def read_delta(spark: SparkSession, source: Source) -> tuple[DataFrame, Tally]:
     frame = spark.read.format("delta").load(str(source.path.resolve()))
     root, tally = source.path.resolve(), Tally()
     for uri in sorted(frame.inputFiles()):
-        path = Path(unquote(urlsplit(uri).path)).resolve()
-        if not path.is_relative_to(root):
+        scheme, _, plain = uri.partition(":")  # Spark puts the plain path behind it, nothing escaped
+        path = Path(plain).resolve()
+        if scheme != "file" or not path.is_relative_to(root):
             raise DataFileError("import.delta-foreign-file", file=source.shown)
         with path.open("rb") as handle:
             digest = hashlib.file_digest(handle, "sha256").digest()

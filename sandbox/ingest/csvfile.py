@@ -69,15 +69,15 @@ class CsvBlocks:
         lines: list[int] = []
         records: list[list[str]] = []
         for start, row in self._records(chunk):
-            if self._blank or (row and len(row) != width):
-                raise self._error(
-                    "import.ragged", line=self._blank or start, expected=width, found=0 if self._blank else len(row)
-                )
+            if row and self._blank:
+                raise self._error("import.ragged", line=self._blank, expected=width, found=0)
+            if row and len(row) != width:
+                raise self._error("import.ragged", line=start, expected=width, found=len(row))
             if row:
                 lines.append(start)
                 records.append(row)
             else:
-                self._blank = start
+                self._blank = self._blank or start
         return block(lines, records)
 
     def _records(self, chunk: str) -> Iterator[tuple[int, list[str]]]:
@@ -109,8 +109,14 @@ class CsvBlocks:
         if not chunk:
             raise self._error("import.empty-file")
         end = chunk.find("\n") + 1 or len(chunk)
-        rows = [row for _, row in self._records(chunk[:end])]
-        names = [name.strip() for name in rows[0]]
+        try:
+            # One line only: a name with a line end in it is a quote that nobody closed.
+            names = [
+                name.strip() for name in next(csv.reader([chunk[:end]], delimiter=self._source.delimiter, strict=True))
+            ]
+        except csv.Error:
+            raise self._error("import.csv-quotes", line=1) from None
+        self._line = 2
         if len(names) > COLUMN_CAP:
             raise self._error("import.too-many-columns", limit=COLUMN_CAP)
         for position, name in enumerate(names or [""], start=1):

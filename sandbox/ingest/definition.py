@@ -14,11 +14,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from datetime import date
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, cast
 
 from lineage.errors import DefinitionError
 from sandbox.ingest.rules import RULES, DateRange, DecimalRange, IntegerRange, MaxLength, OneOf, Rule
@@ -98,18 +98,20 @@ def _made(kind: type[Rule], given: Mapping[str, Any]) -> Rule:
         return DecimalRange(**{key: Decimal(str(value)) for key, value in given.items()})
     if kind is DateRange:
         days = {key: _day(value) for key, value in given.items() if key != "not_future"}
-        return DateRange(**days, not_future=given.get("not_future", False) is True)
+        return DateRange(**days, not_future=_flag(given.get("not_future", False)))
     if kind is OneOf:
         return OneOf(_texts("values", given["values"]))
     if kind is MaxLength:
         return MaxLength(_integer(given["characters"]))
-    return kind()
+    return cast("Callable[[], Rule]", kind)()
 
 
 def _rule_to_mapping(rule: Rule) -> dict[str, Any]:
     word = next(word for word, kind in RULES.items() if type(rule) is kind)
     values = {field.name: getattr(rule, field.name) for field in fields(rule)}
-    return {"kind": word} | {key: _plain(value) for key, value in values.items() if value not in (None, False)}
+    return {"kind": word} | {
+        key: _plain(value) for key, value in values.items() if value is not None and value is not False
+    }
 
 
 def _plain(value: object) -> Any:
@@ -123,6 +125,12 @@ def _plain(value: object) -> Any:
 def _integer(value: object) -> int:
     if type(value) is not int:
         raise TypeError("not a whole number")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError("neither true nor false")
     return value
 
 

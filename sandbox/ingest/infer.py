@@ -49,14 +49,14 @@ SAMPLE = 10_000
 # No leading zeros: they mark a code, and a number would lose them. At most 18 digits fit 64 bits for certain.
 _INTEGER = re.compile(r"[+-]?(?:0|[1-9][0-9]{0,17})")
 _BOOLEAN = re.compile("true|false|yes|no|是|否", re.IGNORECASE)
-_NUMBER_WITHOUT_CODE_ZERO = re.compile(rf"(?!0[0-9])(?:{DOUBLE_TEXT})")
+_DOUBLE = re.compile(rf"(?!0[0-9]|[+-]?[0-9]{{19}})(?:{DOUBLE_TEXT})")
 _DATES = re.compile(f"{DATE_DASHED}|{DATE_PARTED}|{DATE_CHINESE}")
 _TIMESTAMP = re.compile(TIMESTAMP_TEXT)
 
 _TYPES: Sequence[tuple[ColumnType, re.Pattern[str]]] = (
     (BOOLEAN, _BOOLEAN),
     (INTEGER, _INTEGER),
-    (DOUBLE, _NUMBER_WITHOUT_CODE_ZERO),
+    (DOUBLE, _DOUBLE),
     (DATE, _DATES),
     (TIMESTAMP, _TIMESTAMP),
 )

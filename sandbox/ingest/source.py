@@ -76,7 +76,8 @@ def open_file(source: Source) -> Iterator[BinaryIO]:
         descriptor = os.open(source.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise DataFileError("import.no-file", file=source.shown) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DataFileError("import.not-a-file", file=source.shown)
     with os.fdopen(descriptor, "rb", buffering=0) as handle:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise DataFileError("import.not-a-file", file=source.shown)
         yield handle

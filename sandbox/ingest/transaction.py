@@ -43,9 +43,12 @@ def all_or_nothing(table: Path, quarantine: Path) -> Iterator[Work]:
     """Hold both folders alone, and bring them back to what they were unless the block ends well.
 
     Raises:
-        MissingPartError: a folder to hold the tables does not exist.
+        MissingPartError: a folder to hold the tables does not exist, or has a percent sign in its path.
     """
     for parent in (table.parent, quarantine.parent):
+        if "%" in str(parent.resolve()):
+            # deltalake 1.6 decodes escapes in a plain path, twice even, and would make the table somewhere else.
+            raise MissingPartError("import.folder-percent", folder=parent.name)
         if not parent.is_dir():
             raise MissingPartError("import.folder-missing", folder=parent.name)
     with ExitStack() as locks:

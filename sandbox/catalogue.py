@@ -165,8 +165,7 @@ def store_suggestions(
     session.check(Permission.DATASET_GRADE)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
-        found = get_dataset(change.connection, name)
-        session.check_own(found.provider)
+        found = own_dataset(change.connection, session, name)
         for column, suggestion in suggestions.items():
             change.connection.execute(
                 update(dataset_column).where(_is(found.id, column)).values(suggestion=dict(suggestion))
@@ -183,8 +182,7 @@ def grade(domain: Domain, session: Session, name: str, confirmed: Mapping[str, t
     session.check(Permission.DATASET_GRADE)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
-        found = get_dataset(change.connection, name)
-        session.check_own(found.provider)
+        found = own_dataset(change.connection, session, name)
         for column, (role, level, entity) in confirmed.items():
             if column == found.subject_column and role is not Role.DIRECT_IDENTIFIER:
                 raise DefinitionError("dataset.subject-is-identifier", dataset=name, column=column)
@@ -208,8 +206,7 @@ def close(domain: Domain, session: Session, name: str, column: str | None, reaso
         raise DefinitionError("reason.missing")
     with domain.change(session.actor) as change:
         check_still_active(change, session)
-        found = get_dataset(change.connection, name)
-        session.check_own(found.provider)
+        found = own_dataset(change.connection, session, name)
         if column is None:
             change.connection.execute(update(dataset).where(dataset.c.id == found.id).values(closed=True))
         else:
@@ -229,6 +226,18 @@ def get_dataset(connection: Connection, name: str) -> Dataset:
     if row is None:
         raise NotPermittedError("dataset.unknown", name=name)
     return _dataset(row)
+
+
+def own_dataset(connection: Connection, session: Session, name: str) -> Dataset:
+    """Read a dataset of the session's own organisation.
+
+    Raises:
+        NotPermittedError: there is none, in the same words whether another provider has one of that name (D1).
+    """
+    found = get_dataset(connection, name)
+    if found.provider != session.organisation:
+        raise NotPermittedError("dataset.unknown", name=name)
+    return found
 
 
 def list_datasets(connection: Connection, session: Session) -> list[Dataset]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lineage.canonical import Json
 from sandbox.access import Session, check_still_active
-from sandbox.catalogue import Dataset, Version, declare, get_dataset, record_version
+from sandbox.catalogue import Dataset, Version, declare, own_dataset, record_version
 from sandbox.domain import Domain
 from sandbox.ingest import Imported, Source, load
 from sandbox.roles import Permission
@@ -56,8 +56,7 @@ def import_dataset(
     """
     session.check(Permission.DATASET_IMPORT)
     with domain.read() as connection:
-        found = get_dataset(connection, name)
-    session.check_own(found.provider)
+        found = own_dataset(connection, session, name)
     folder = domain.raw(found.id)
     with _alone(domain, found):
         imported = load(

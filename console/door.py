@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ class Door:
     login: str | None
     as_json: bool
     language: Language
-    refused: list[ShuzhaError] = field(default_factory=list)
+    home_named: bool = True
 
     @cached_property
     def domain(self) -> Domain:

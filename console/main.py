@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 import sys
+import traceback
 from pathlib import Path
 
 from console.door import Door, open_door, report
-from lineage.errors import ShuzhaError
+from lineage.errors import MissingPartError, ShuzhaError
 from sandbox.messages import Language, language_from_environment
 
 
@@ -25,8 +27,14 @@ def main(arguments: list[str]) -> int:
     options, rest = _globals(arguments)
     language = Language(options["--lang"]) if options.get("--lang") in set(Language) else language_from_environment()
     os.environ["SHUZHA_LANG"] = language.value
-    home = Path(options.get("--home") or os.environ.get("SHUZHA_HOME") or "shuzha-home")
-    door = Door(home.absolute(), options.get("--as") or os.environ.get("SHUZHA_AS"), "--json" in options, language)
+    named = options.get("--home") or os.environ.get("SHUZHA_HOME")
+    door = Door(
+        Path(named or "shuzha-home").absolute(),
+        options.get("--as") or os.environ.get("SHUZHA_AS"),
+        "--json" in options,
+        language,
+        home_named=bool(named),
+    )
     open_door(door)
     from console.app import build
 
@@ -36,7 +44,22 @@ def main(arguments: list[str]) -> int:
         return report(door, error)
     except SystemExit as error:
         return error.code if isinstance(error.code, int) else 2
+    except Exception:  # noqa: BLE001 - the process boundary: see _broken
+        return report(door, _broken(door))
     return 0
+
+
+def _broken(door: Door) -> ShuzhaError:
+    """Keep the trace of a defect inside the domain: it may hold row data, and the screen is the tenant's (law 8)."""
+    folder = door.home / "run" / "broken"
+    name = f"{secrets.token_hex(8)}.txt"
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / name).touch(mode=0o600)
+        (folder / name).write_text(traceback.format_exc(), encoding="utf-8")
+    except OSError:
+        return MissingPartError("platform.broken-untold")
+    return MissingPartError("platform.broken", file=str(folder / name))
 
 
 def _globals(arguments: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -47,7 +47,15 @@ def demo(
     from console.demo.story import play
 
     here = door()
+    if not here.home_named:
+        here.home = _free_folder(here.home.parent)
     play(here, scale=scale, seed=seed)
+
+
+def _free_folder(parent: Path) -> Path:
+    """Choose the first folder that is not there yet: a demo is a new city each time, and the last one stays to explore."""
+    candidates = (parent / f"shuzha-demo{f'-{number}' if number > 1 else ''}" for number in range(1, 1000))
+    return next(folder for folder in candidates if not folder.exists())
 
 
 def supervise(once: Annotated[bool, typer.Option()] = False) -> None:

@@ -81,7 +81,7 @@ def open_domain(play: Play) -> None:
     for name, kind in ORGANISATIONS.items():
         session = play.sessions[OFFICER]
         play.ids[name] = register(play.stage, session, name=name, title=_title(play, name), kind=kind)
-    titles = "、".join(_title(play, name) for name in ORGANISATIONS)
+    titles = text("story.and", play.door.language).join(_title(play, name) for name in ORGANISATIONS)
     play.tell("story.registered", "shuzha tenant add NAME --title …", who=officer, organisations=titles)
     for login, (organisation, role) in PERSONS.items():
         _admit(play, login, organisation, role)

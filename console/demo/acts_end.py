@@ -62,7 +62,7 @@ def _decide(play: Play, found: Export) -> None:
         "story.released",
         f"shuzha export approve {found.id} --reason … --as sun | zhou | {OFFICER}",
         product=found.product,
-        reviewers=f"{play.sessions['sun'].name}、{play.sessions['zhou'].name}",
+        reviewers=text("story.and", play.door.language).join(play.sessions[login].name for login in ("sun", "zhou")),
         who=play.sessions[OFFICER].name,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
@@ -13,6 +14,7 @@ from console.demo.play import Play
 from console.door import Door
 from export_gate.exports import Export, get_export
 from lineage.verify import verify
+from sandbox.engine import jars_folder, spark_session
 from sandbox.roles import Role
 
 
@@ -33,8 +35,13 @@ def play(door: Door, *, scale: int, seed: int) -> Play:
     """Play all acts in the door's home folder, which must hold no domain yet; gives what was played."""
     performance = Play(door, scale, seed)
     started = monotonic()
+    # The JVM starts while the first act is played; whoever asks for the session next waits for this start.
+    starting = threading.Thread(target=spark_session, args=(jars_folder(),), daemon=True)
+    starting.start()
+    performance.before["data"] = starting.join
     for number, (name, act) in enumerate(ACTS.items(), 1):
         with performance.step(name, number):
+            performance.before.get(name, _nothing)()
             act(performance)
     performance.seconds["total"] = round(monotonic() - started, 2)
     home = performance.stage.home
@@ -42,6 +49,10 @@ def play(door: Door, *, scale: int, seed: int) -> Play:
     performance.tell("story.logins", "", logins=", ".join([OFFICER, *PERSONS]))
     performance.finish(summary(performance))
     return performance
+
+
+def _nothing() -> None:
+    """Nothing to wait for."""
 
 
 def summary(performance: Play) -> dict[str, Any]:

@@ -28,13 +28,9 @@ def main(arguments: list[str]) -> int:
     language = Language(options["--lang"]) if options.get("--lang") in set(Language) else language_from_environment()
     os.environ["SHUZHA_LANG"] = language.value
     named = options.get("--home") or os.environ.get("SHUZHA_HOME")
-    door = Door(
-        Path(named or "shuzha-home").absolute(),
-        options.get("--as") or os.environ.get("SHUZHA_AS"),
-        "--json" in options,
-        language,
-        home_named=bool(named),
-    )
+    home = Path(named or "shuzha-home").absolute()
+    login = options.get("--as") or os.environ.get("SHUZHA_AS")
+    door = Door(home, login, "--json" in options, language, home_named=bool(named))
     open_door(door)
     from console.app import build
 

@@ -20,7 +20,7 @@ import pytest
 from export_gate import checking, exports, ledger, release, review
 from export_gate.artefact import card_file, table_files
 from export_gate.finding import Finding, Verdict
-from jobs import promotion, submitting
+from jobs import promotion, runs, submitting
 from lineage.clock import stamp
 from lineage.errors import ShuzhaError
 from lineage.kinds import Kind
@@ -44,6 +44,7 @@ ORGANISATIONS: Mapping[str, OrganisationKind] = {
     "rival": OrganisationKind.TENANT,
     "college": OrganisationKind.EXPERT,
     "machines": OrganisationKind.MAINTAINER,
+    "dormant": OrganisationKind.PROVIDER,
 }
 PEOPLE: Mapping[str, tuple[str, Role]] = {
     "deputy": ("authority", Role.AUTHORITY_OFFICER),
@@ -240,6 +241,7 @@ def _parties(world: World) -> None:
         add_organisation(world, name, kind)
     for login, (organisation, role) in PEOPLE.items():
         add_person(world, login, organisation, role)
+    parties.suspend(world.domain, world.session("officer"), world.ids["dormant"], "risk found")
 
 
 def add_dataset(world: World, login: str, name: str, columns: Mapping[str, tuple[ColumnRole, Grade]]) -> str:
@@ -394,6 +396,8 @@ def submit(world: World, login: str, scenario: str, *, epsilon: str = "0.5") -> 
 
 def _submitted(world: World) -> None:
     world.ids["job"] = submit(world, "processor", "scenario")
+    session = world.session("processor")
+    world.ids["run"] = runs.queue(world.domain, session, world.ids["job"], 0, runs.Stage.DEVELOPMENT)
 
 
 def _promotion_requested(world: World) -> None:

@@ -121,15 +121,22 @@ def zone_opened(domain: Domain, found: Grant, zone: Zone) -> Iterator[Path]:
 
 def ensure_key(domain: Domain, found: Grant) -> None:
     """Make the grant's key when it is provisioned for the first time, on the log (law 5)."""
-    if domain.keys.has_grant(found.id):
-        return
+    with domain.read() as connection:
+        if _key_is_logged(domain, connection, found):
+            return
     with domain.change(PLATFORM) as change:
         # Asked once more where nobody else writes: an end that came between must not be undone by a new key (law 10).
         _check_not_ended(change, found)
-        if domain.keys.has_grant(found.id):
+        if _key_is_logged(domain, change.connection, found):
             return
-        domain.keys.create_grant(found.tenant, found.id)
+        # A crash may have left a key without its entry.
+        if not domain.keys.has_grant(found.id):
+            domain.keys.create_grant(found.tenant, found.id)
         change.record(Kind.KEY_CREATED, [found.id, found.tenant], {"level": "grant"})
+
+
+def _key_is_logged(domain: Domain, connection: Connection, found: Grant) -> bool:
+    return any(entry.kind is Kind.KEY_CREATED for entry in domain.log.about(connection, found.id))
 
 
 def record_provisioned(

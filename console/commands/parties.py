@@ -100,17 +100,19 @@ def add_person(login: str, name: Annotated[str, typer.Option()], organisation: A
     here.give({"id": identity, "login": login, "state": "filed"})
 
 
-def advance(login: str, to: str) -> None:
-    """Move a person one step on: vetted, trained, active, suspended."""
+def advance(login: str, to: list[str]) -> None:
+    """Move a person on, a step at a time, each with its own entry: vetted, trained, active, suspended."""
     from lineage.errors import DefinitionError
     from sandbox.parties import advance_person
     from sandbox.states import PersonState
 
     here = door()
-    if to not in set(PersonState):
-        raise DefinitionError("person.bad-state", state=to, known=", ".join(PersonState))
-    advance_person(here.domain, here.session, _person(login), PersonState(to))
-    here.say("done.advanced", login=login, state=f"label.person.{to}")
+    for step in to:
+        if step not in set(PersonState):
+            raise DefinitionError("person.bad-state", state=step, known=", ".join(PersonState))
+    for step in to:
+        advance_person(here.domain, here.session, _person(login), PersonState(step))
+        here.say("done.advanced", login=login, state=f"label.person.{step}")
 
 
 def role(login: str, name: str, take: Annotated[bool, typer.Option()] = False) -> None:

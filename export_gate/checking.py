@@ -90,10 +90,8 @@ def check_export(gate: Gatekeeper, identity: str, caps: Caps | None = None) -> E
     case = open_case(domain, identity)
     try:
         made = _make(gate, case, caps or Caps())
-    except BudgetError as error:
-        finding = Finding(
-            "budget.limit", 1, Verdict.BLOCK, "gate.over-budget", {"limit": error.params.get("limit", "")}
-        )
+    except BudgetError:
+        finding = Finding("budget.limit", 1, Verdict.BLOCK, "gate.over-budget")
         _settle(domain, case, Made((), (finding,), {}))
         raise
     except DefinitionError as error:

@@ -110,16 +110,10 @@ def admit(change: Change, claim: Claim, caps: Caps) -> bool:
         return False
     for spending in spendings(change.connection, claim, caps):
         if spending.spent + claim.rho > spending.cap:
-            raise BudgetError(
-                "budget.spent",
-                limit=f"label.limit.{spending.limit}",
-                left=decimal(spending.left),
-                asked=decimal(claim.rho),
-                epsilon=decimal(epsilon_within(spending.left, claim.delta), places=2),
-            )
+            raise _over(spending, claim)
     spent_delta = sum((one.delta for one in charges(change.connection, claim.universe)), Fraction(0))
     if spent_delta + claim.delta > caps.delta:
-        raise BudgetError("budget.delta-spent", left=decimal(caps.delta - spent_delta, places=9))
+        raise BudgetError("budget.delta-spent")
     change.connection.execute(
         insert(charge).values(
             question=claim.question,
@@ -137,6 +131,15 @@ def admit(change: Change, claim: Claim, caps: Caps) -> bool:
     payload = {"question": claim.question, "rho": str(claim.rho), "delta": str(claim.delta), "universe": claim.universe}
     change.record(Kind.BUDGET_CHARGED, subjects, payload | {"datasets": list(claim.datasets)})
     return True
+
+
+def _over(spending: Spending, claim: Claim) -> BudgetError:
+    """Say which limit is passed; what is left only of the asker's own limits: the others would tell what other tenants do (D1)."""
+    limit, asked = f"label.limit.{spending.limit}", decimal(claim.rho)
+    if spending.limit not in {"tenant", "scenario"}:
+        return BudgetError("budget.spent-by-all", limit=limit, asked=asked)
+    epsilon = decimal(epsilon_within(spending.left, claim.delta), places=2)
+    return BudgetError("budget.spent", limit=limit, asked=asked, left=decimal(spending.left), epsilon=epsilon)
 
 
 def store_answer(change: Change, question: str, answer: str) -> None:

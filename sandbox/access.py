@@ -141,12 +141,11 @@ def check_still_active(change: Change, session: Session) -> None:
         .where(person.c.id == session.person)
     )
     row = change.connection.execute(query).one()
-    if row.state != PersonState.ACTIVE or row.standing != OrganisationState.ACTIVE:
-        raise NotPermittedError(
-            "organisation.not-active",
-            organisation=session.organisation_name,
-            state=f"label.organisation.{OrganisationState.SUSPENDED}",
-        )
+    if row.state != PersonState.ACTIVE:
+        raise NotPermittedError("person.not-active", person=session.name, state=f"label.person.{row.state}")
+    if row.standing != OrganisationState.ACTIVE:
+        state = f"label.organisation.{row.standing}"
+        raise NotPermittedError("organisation.not-active", organisation=session.organisation_name, state=state)
 
 
 def _digest(secret: str) -> str:

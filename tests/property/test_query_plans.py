@@ -39,6 +39,8 @@ def _strict(apply: Callable[..., Any], *parts: Part) -> Callable[[Row], Any]:
 
 
 def _remainder(x: int, y: int) -> int | None:
+    if x == -(2**63) and y == -1:
+        return None  # the quotient does not fit, and DuckDB computes it first
     return None if y == 0 else (abs(x) % abs(y)) * (1 if x >= 0 else -1)
 
 

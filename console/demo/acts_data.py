@@ -17,7 +17,7 @@ from sandbox.columns import Role as ColumnRole
 from sandbox.domain import create
 from sandbox.engine import jars_folder, spark_session
 from sandbox.importing import declare_dataset, import_dataset
-from sandbox.messages import text
+from sandbox.messages import listed, text
 from sandbox.parties import advance_person, file_person, found_authority, give_role, new_token, register
 from sandbox.requests import Item, approve, make, narrow
 from sandbox.roles import OrganisationKind, Role
@@ -81,7 +81,7 @@ def open_domain(play: Play) -> None:
     for name, kind in ORGANISATIONS.items():
         session = play.sessions[OFFICER]
         play.ids[name] = register(play.stage, session, name=name, title=_title(play, name), kind=kind)
-    titles = text("story.and", play.door.language).join(_title(play, name) for name in ORGANISATIONS)
+    titles = listed((_title(play, name) for name in ORGANISATIONS), play.door.language)
     play.tell("story.registered", "shuzha tenant add NAME --title …", who=officer, organisations=titles)
     for login, (organisation, role) in PERSONS.items():
         _admit(play, login, organisation, role)

@@ -22,7 +22,7 @@ from lineage.picture import svg
 from lineage.verify import verify
 from sandbox.domain import read_public_keys
 from sandbox.grants import Zone, end_agreement, get_grant, zone_opened
-from sandbox.messages import text
+from sandbox.messages import listed, text
 from sandbox.parties import suspend
 
 
@@ -62,7 +62,7 @@ def _decide(play: Play, found: Export) -> None:
         "story.released",
         f"shuzha export approve {found.id} --reason … --as sun | zhou | {OFFICER}",
         product=found.product,
-        reviewers=text("story.and", play.door.language).join(play.sessions[login].name for login in ("sun", "zhou")),
+        reviewers=listed((play.sessions[login].name for login in ("sun", "zhou")), play.door.language),
         who=play.sessions[OFFICER].name,
     )
 

@@ -11,7 +11,7 @@ import os
 import re
 import string
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
@@ -129,8 +129,13 @@ def _translated(params: Mapping[str, Param], language: Language) -> dict[str, Pa
     return {name: _translate(value, language) for name, value in params.items()}
 
 
+def listed(parts: Iterable[str], language: Language) -> str:
+    """Join words as the language does."""
+    return ("、" if language is Language.ZH else ", ").join(parts)
+
+
 def _translate(value: Param, language: Language) -> Param:
     parts = value.split("|") if isinstance(value, str) else []
     if not parts or not all(part.startswith("label.") and part.translate(_PARTING) in catalogue() for part in parts):
         return value
-    return ("、" if language is Language.ZH else ", ").join(_template(part, language) for part in parts)
+    return listed(_template(part, language) for part in parts, language)

@@ -138,4 +138,4 @@ def _translate(value: Param, language: Language) -> Param:
     parts = value.split("|") if isinstance(value, str) else []
     if not parts or not all(part.startswith("label.") and part.translate(_PARTING) in catalogue() for part in parts):
         return value
-    return listed(_template(part, language) for part in parts, language)
+    return listed((_template(part, language) for part in parts), language)

@@ -22,6 +22,10 @@ from sandbox.grants import check_named, live_grant
 from sandbox.roles import OrganisationKind, Permission
 
 
+RUN_PREFIX = "x"
+"""What the id of a run begins with; in small letters, because it names control groups and folders too."""
+
+
 class Stage(StrEnum):
     """Where a run runs: development sees views, production reads inputs (D3)."""
 
@@ -65,7 +69,7 @@ def queue(domain: Domain, session: Session, job_id: str, position: int, stage: S
         DefinitionError: the job has no ``[[run]]`` at this position.
     """
     session.check(Permission.JOB_SUBMIT)
-    identity = new_id("X").lower()
+    identity = new_id(RUN_PREFIX)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
         found = get_job(change.connection, job_id, session)

@@ -23,18 +23,18 @@ from jobs.jail.runtimes import Runtime as JailRuntime
 from jobs.jail.runtimes import python_runtime, spark_runtime
 from jobs.jail.spec import Ending, Jail, JailSpec, Limits, Outcome
 from jobs.promotion import check_promoted
-from jobs.runs import Job, Run, Stage, get_job, get_run, interrupted, move, next_queued
+from jobs.runs import RUN_PREFIX, Job, Run, Stage, get_job, get_run, interrupted, move, next_queued
 from jobs.spec import Job as JobSpec
 from jobs.spec import Run as RunSpec
-from jobs.spec import load_job
+from jobs.spec import digest_of, load_job
 from jobs.states import RunState
 from lineage.canonical import Json
 from lineage.clock import stamp
-from lineage.errors import GateRefusedError, MissingPartError, NotPermittedError, ShuzhaError
+from lineage.errors import DefinitionError, GateRefusedError, MissingPartError, NotPermittedError, ShuzhaError
 from sandbox.agreements import reason_not_to_work
 from sandbox.domain import Domain
 from sandbox.grants import Grant, Zone, live_grant, tables_of, zone_opened
-from sandbox.parties import get_organisation, get_person
+from sandbox.parties import FIRST_UID, get_organisation, get_person
 from sandbox.states import PersonState
 from sandbox.storage import sweep
 
@@ -88,16 +88,23 @@ class Supervisor:
 
     def reconcile(self) -> None:
         """Settle interrupted runs; safe to repeat."""
+        for workspace in sorted(_works(self.domain).glob(f"{RUN_PREFIX}-*")):
+            # Also of runs that are over: the crash may have come between their last entry and the cleaning up.
+            self._clear(workspace)
         sweep(self.domain.mounts)
         with self.domain.read() as connection:
             left = interrupted(connection)
         for found in left:
-            shutil.rmtree(_workspace(self.domain, found.id), ignore_errors=True)
             shutil.rmtree(outbox_of(self.domain, found.id), ignore_errors=True)
             if found.state is RunState.PREPARING:
                 move(self.domain, found.id, RunState.QUEUED, "reason.requeued")
             else:
                 move(self.domain, found.id, RunState.FAILED, "reason.supervisor-died")
+
+    def _clear(self, workspace: Path) -> None:
+        """End what lives of a dead supervisor's run, unmount its outbox and remove its workspace."""
+        self.jail.cleanup(JailSpec(name=workspace.name, workspace=workspace, uid=FIRST_UID, argv=("/nothing",)))
+        shutil.rmtree(workspace)
 
     def _next(self) -> Run | None:
         with self.domain.read() as connection:
@@ -242,8 +249,15 @@ def read_log(domain: Domain, found: Run) -> str:
 
 
 def frozen_folder(domain: Domain, job: Job) -> Path:
-    """Where a job's frozen folder lies."""
-    return domain.home / "jobs" / job.digest
+    """Give where a job's frozen folder lies, held once more against its digest: promoted are these bytes and no others (D3).
+
+    Raises:
+        DefinitionError: somebody changed it behind the platform's back.
+    """
+    folder = domain.home / "jobs" / job.digest
+    if digest_of(folder) != job.digest:
+        raise DefinitionError("job.frozen-changed", digest=job.digest)
+    return folder
 
 
 def outbox_of(domain: Domain, run_id: str) -> Path:
@@ -256,8 +270,12 @@ def log_of(domain: Domain, run_id: str) -> Path:
     return domain.home / "run" / "logs" / f"{run_id}.log"
 
 
+def _works(domain: Domain) -> Path:
+    return (domain.home / "run" / "work").resolve()
+
+
 def _workspace(domain: Domain, run_id: str) -> Path:
-    return (domain.home / "run" / "work" / run_id).resolve()
+    return _works(domain) / run_id
 
 
 def _runtime(chosen: RunSpec, jars: Path) -> JailRuntime:

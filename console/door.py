@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,7 +132,9 @@ def report(found: Door | None, error: ShuzhaError) -> int:
     told = explain(error, language)
     if found and found.as_json:
         body = {"code": error.code, "what": told.what, "why": told.why, "fix": told.fix, "article": told.article}
-        problems = [str(problem) for problem in getattr(error, "problems", ())]
+        problems = [
+            {"code": one.code, **asdict(explain(one, language)), "params": one.params} for one in _problems(error)
+        ]
         print(json.dumps({"error": {**body, "params": error.params, "problems": problems}}, ensure_ascii=False))
     else:
         _print_error(error, language)
@@ -144,12 +146,19 @@ def report(found: Door | None, error: ShuzhaError) -> int:
 def _print_error(error: ShuzhaError, language: Language) -> None:
     told = explain(error, language)
     lines = [text("error.what", language, text=told.what), text("error.why", language, text=told.why)]
-    problems = (explain(problem, language).what for problem in getattr(error, "problems", ()))
-    lines += [text("error.problem", language, text=problem) for problem in problems]
+    gap = "" if language is Language.ZH else " "
+    problems = (explain(problem, language) for problem in _problems(error))
+    # Why says what should have stood there; without it a list of wrong values is a riddle.
+    lines += [text("error.problem", language, text=f"{one.what}{gap}{one.why}") for one in problems]
     lines.append(text("error.fix", language, text=told.fix))
     if told.article:
         lines.append(text("error.article", language, article=cite(told.article, language)))
     print("\n".join(lines), file=sys.stderr)
+
+
+def _problems(error: ShuzhaError) -> Sequence[ShuzhaError]:
+    """Give the single problems of an error that holds several."""
+    return getattr(error, "problems", ())
 
 
 def _record_refusal(found: Door, error: NotPermittedError) -> None:

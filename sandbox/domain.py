@@ -90,7 +90,7 @@ def create(
     """
     if (home / _SETTINGS).exists() or (home / "keys").exists():
         raise DefinitionError("domain.exists", home=str(home))
-    if not name or not name.isprintable() or any(char.isspace() or char in '+"\\' for char in name):
+    if not name or not name.isascii() or not name.isprintable() or any(char in ' +"\\' for char in name):
         raise DefinitionError("domain.bad-name", name=name)
     provider(storage)
     home.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -102,7 +102,7 @@ class KeyStore:
         sealed = _read(path)
         try:
             return AESGCM(above).decrypt(sealed[:_NONCE], sealed[_NONCE:], purpose.encode())
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:
             raise MissingPartError("key.does-not-open", key=purpose) from error
 
 

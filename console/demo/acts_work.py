@@ -70,7 +70,7 @@ def develop(play: Play) -> None:
     )
     run = run_job(play, job, "wang", Stage.DEVELOPMENT)
     play.facts["explored"] = run
-    log = read_log(play.stage, run).strip().splitlines()
+    log = [line for line in read_log(play.stage, run).splitlines() if line.strip() and "netlib" not in line]
     play.tell(
         "story.explored", f"shuzha job run {job.id} --as wang; shuzha job logs {run.id}", log=" | ".join(log[-3:])
     )
@@ -112,7 +112,8 @@ def _export(play: Play, job: Job, product: str, run: str | None = None) -> Expor
     found = check_export(gate(play), identity)
     play.facts.setdefault("exports", {})[product] = found
     kept = [one for one in found.reasons if one["verdict"] in {"block", "cannot check"}]
-    shown = kept or list(found.reasons)[:1]
+    asked = [one for one in found.reasons if one["verdict"] == "review"]
+    shown = kept or asked or list(found.reasons)[:1]
     reasons = " ".join(finding_text(one, play.door.language) for one in shown)
     code = "story.kept-in" if kept else "story.checked"
     verdict = f"label.verdict.{(found.verdict or '').replace(' ', '-')}"

@@ -16,17 +16,20 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert, select
 
 from export_gate import checking, exports, ledger, release, review
 from export_gate.artefact import card_file, table_files
 from export_gate.finding import Finding, Verdict
 from jobs import promotion, runs, submitting
 from lineage.clock import stamp
+from lineage.database import Database
 from lineage.errors import ShuzhaError
 from lineage.kinds import Kind
 from lineage.log import PLATFORM, Entry, entries
+from lineage.schema import metadata
 from lineage.verify import Verification, verify
-from sandbox import agreements, catalogue, domain, grants, parties, requests
+from sandbox import agreements, catalogue, domain, grants, migrating, parties, requests
 from sandbox.access import Session, authenticate
 from sandbox.columns import Grade, SubjectKind
 from sandbox.columns import Role as ColumnRole
@@ -182,13 +185,26 @@ class World:
         with self.domain.read() as connection:
             return verify(connection, self.domain.log.signer.verifier, [witness])
 
-    def copy(self, home: Path) -> World:
-        """Give an equal world of its own under another folder (SQLite only)."""
+    def copy(self, home: Path, url: str | None = None) -> World:
+        """Give an equal world of its own under another folder, and in another, empty database where a URL names one."""
         shutil.copytree(self.domain.home, home)
         settings = home / "domain.toml"
-        settings.write_text(settings.read_text().replace(str(self.domain.home), str(home)))
+        text = settings.read_text().replace(str(self.domain.home), str(home))
+        if url is not None:
+            text = text.replace(f"sqlite:///{home / 'domain.db'}", url)
+            _copy_rows(self.domain.database, url)
+        settings.write_text(text)
         hands = Hands(self.hands.moment)
         return World(domain.open_domain(home, clock=hands), hands, self.stage, dict(self.ids), dict(self.tokens))
+
+
+def _copy_rows(source: Database, url: str) -> None:
+    migrating.upgrade(url)
+    with source.read() as old, Database(url).write() as new:
+        for table in metadata.sorted_tables:
+            rows = [row._asdict() for row in old.execute(select(table))]
+            if rows:
+                new.execute(insert(table), rows)
 
 
 def found(home: Path, url: str | None = None) -> World:

@@ -1,4 +1,4 @@
-"""Worlds for tests: walked once a run and stage on SQLite, then copied; walked anew on PostgreSQL."""
+"""Worlds for tests: walked once a run and stage, then copied for each test that asks."""
 
 from __future__ import annotations
 
@@ -50,8 +50,7 @@ def world_at(world_templates: WorldAt, unit_storage: None, tmp_path: Path) -> Wo
 
 
 @pytest.fixture
-def world_on(world_at: WorldAt, request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> WorldAt:
+def world_on(world_templates: WorldAt, unit_storage: None, database_url: str, tmp_path: Path) -> WorldAt:
     """Give a world of the test's own at a stage, once on SQLite and once on PostgreSQL; only once a test."""
-    if database_url.startswith("sqlite"):
-        return world_at
-    return lambda stage: walk(found(tmp_path / "home", database_url), stage)
+    url = None if database_url.startswith("sqlite") else database_url
+    return lambda stage: world_templates(stage).copy(tmp_path / "home", url)

@@ -257,7 +257,7 @@ def _work(gate: Gatekeeper, case: Case) -> dict[str, Any]:
 
 
 def _settle(domain: Domain, case: Case, made: Made) -> Export:
-    """Write evidence and files, then move the export in one transaction with its entries (law 5)."""
+    """Write evidence and files and move the export, in one transaction with its entries (law 5)."""
     label = LABELS[case.export.kind]
     findings = (*made.findings, check_grade(label, case.grade))
     verdict = worst(findings)
@@ -273,13 +273,16 @@ def _settle(domain: Domain, case: Case, made: Made) -> Export:
         findings=findings,
         files=files,
     )
-    digest = write_evidence(folder_of(domain, case.export.id), evidence)
     to = ExportState.IN_REVIEW if verdict.lets_out else ExportState.REFUSED
     reasons: list[Json] = [
         {"check": one.check, "verdict": one.verdict.value, "reason": one.reason, "params": dict(one.params)}
         for one in findings
     ]
     with domain.change(PLATFORM) as change:
+        if get_export(change.connection, case.export.id).state is not case.export.state:
+            raise DefinitionError("export.moved-meanwhile", export=case.export.id)
+        # Written where nobody else writes: a second check of the same export must not put its files under the first one's digest.
+        digest = write_evidence(folder_of(domain, case.export.id), evidence)
         move(change, case.export, to, verdict=verdict.value, reasons=reasons, evidence_digest=digest)
         change.record(Kind.EXPORT_CHECKED, _subjects(case), _entry(case, made, verdict, digest, reasons))
         return get_export(change.connection, case.export.id)

@@ -11,6 +11,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +140,12 @@ def _manifest(
 
 
 def _budget(connection: Connection, identity: str) -> Mapping[str, Json] | None:
-    row = connection.execute(select(charge.c.rho, charge.c.delta).where(charge.c.export == identity)).one_or_none()
-    return None if row is None else {"rho": row.rho, "delta": row.delta}
+    """Sum what was charged for an export: more than once where a crash came before new tables; None for a stored answer."""
+    rows = connection.execute(select(charge.c.rho, charge.c.delta).where(charge.c.export == identity)).all()
+    if not rows:
+        return None
+    rho, delta = (sum((Fraction(one[place]) for one in rows), Fraction(0)) for place in (0, 1))
+    return {"rho": str(rho), "delta": str(delta)}
 
 
 def _build(domain: Domain, found: Export, target: Path) -> None:

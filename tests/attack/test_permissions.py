@@ -110,7 +110,7 @@ def test_a_person_suspended_after_logging_in_is_refused(operation: Operation, wo
     above = world.session("deputy")
     parties.advance_person(world.domain, above, session.person, PersonState.SUSPENDED)
     before = everything(world)
-    with refused(NotPermittedError, "organisation.not-active"):
+    with refused(NotPermittedError, "person.not-active"):
         operation.act(world, session)
     assert everything(world) == before
     assert not (world.domain.home.parent / f"for-{session.login}").exists()

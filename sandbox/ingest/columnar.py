@@ -76,6 +76,8 @@ def read_delta(spark: SparkSession, source: Source) -> tuple[DataFrame, Tally]:
         path = Path(plain).resolve()
         if scheme != "file" or not path.is_relative_to(root):
             raise DataFileError("import.delta-foreign-file", file=source.shown)
+        if not path.is_file():
+            raise DataFileError("import.delta-unreadable", file=source.shown)
         with path.open("rb") as handle:
             digest = hashlib.file_digest(handle, "sha256").digest()
         tally.digest.update(str(path.relative_to(root)).encode() + b"\0" + digest)

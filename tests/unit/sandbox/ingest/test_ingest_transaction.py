@@ -124,5 +124,8 @@ def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, place: str) -> No
 def test_a_path_that_a_reader_would_unescape_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a%20b").mkdir()
     place = tmp_path / "a%20b" / "table"
-    with pytest.raises(MissingPartError, match=r"import\.folder-percent"), all_or_nothing(place, tmp_path / "quarantine"):
+    with (
+        pytest.raises(MissingPartError, match=r"import\.folder-percent"),
+        all_or_nothing(place, tmp_path / "quarantine"),
+    ):
         pass

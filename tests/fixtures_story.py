@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import ROUND_HALF_EVEN, Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,3 +158,10 @@ def played(whole_machine: None, spark: SparkSession, tmp_path_factory: pytest.Te
 def reasons(found: Export) -> set[tuple[Any, Any]]:
     """The verdict and code of each finding that a tenant may see."""
     return {(one["verdict"], one["reason"]) for one in found.reasons}
+
+
+def shortened(exact: float, subjects: int) -> str:
+    """Write an average over so many subjects with the digits that it can carry: ⌈log10 √n⌉ + 1 of them."""
+    value = Decimal(exact)
+    last = value.adjusted() - math.ceil(math.log10(math.sqrt(subjects)))
+    return format(value.quantize(Decimal(1).scaleb(last), ROUND_HALF_EVEN), "f")

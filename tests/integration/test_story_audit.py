@@ -14,6 +14,7 @@ import pytest
 from console.main import main
 from lineage.graph import Graph
 from lineage.kinds import Kind
+from sandbox.grants import Zone
 from tests.fixtures_story import Played
 
 
@@ -103,7 +104,7 @@ def test_a_column_is_followed_to_exactly_the_products_that_use_it(played: Played
 
 
 def test_no_product_of_another_tenant_is_reached(played: Played, graph: Graph) -> None:
-    medical = {table.id for zone in ("view", "input") for table in played.provisioned(zone).values()}  # type: ignore[arg-type]
+    medical = {table.id for zone in Zone for table in played.provisioned(zone).values()}
     reached = {
         one.node.removeprefix("table:") for one in graph.destinations("health.visits").nodes if "table:" in one.node
     }

@@ -17,6 +17,7 @@ from jobs.states import RunState
 from jobs.supervisor import read_log
 from lineage.errors import NotPermittedError, ShuzhaError
 from sandbox.agreements import get_scenario
+from sandbox.columns import Role
 from sandbox.grants import Zone, zone_opened
 from sandbox.viewing import first_rows
 from tests.fixtures_story import Played
@@ -100,7 +101,7 @@ def test_every_combination_in_a_view_is_shared_by_ten_people_of_the_city(played:
     }
     views = played.tables(Zone.VIEW)
     for name, provisioned in played.provisioned(Zone.VIEW).items():
-        columns = [one for one in provisioned.record["columns"] if one["role"] == "quasi-identifier"]
+        columns = [one for one in provisioned.record["columns"] if one["role"] == Role.QUASI_IDENTIFIER]
         assert columns, name
         treated = pd.DataFrame({one["name"]: treat(population[name][one["name"]], one) for one in columns})
         treated["resident_id"] = population[name]["resident_id"]
@@ -124,7 +125,8 @@ def treat(values: pd.Series[Any], column: Mapping[str, Any]) -> pd.Series[Any]:
             return pd.Series("", index=values.index)
         case "year-band":
             years = text.str.slice(0, 4).astype(int)
-            return (years - years % given["years"]).astype(str) + "-01-01"
+            first: pd.Series[Any] = (years - years % given["years"]).astype(str) + "-01-01"
+            return first
         case "generalise-region":
             return text.str.slice(0, given["digits"]).str.pad(6, side="right", fillchar="0")
         case "prefix":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import select
@@ -23,6 +24,9 @@ from sandbox.schema import grant
 from sandbox.states import PersonState
 from tests.fixtures_story import Played
 
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 pytestmark = [pytest.mark.jail, pytest.mark.spark]
 
@@ -194,6 +198,6 @@ def test_what_was_closed_after_the_request_is_not_approved(played: Played) -> No
     assert code_of(lambda: approve(stage, played.session("qian"), request)) == "request.closed-column"
 
 
-def test_a_grant_that_ended_is_not_provisioned_again(played: Played, spark: object) -> None:
+def test_a_grant_that_ended_is_not_provisioned_again(played: Played, spark: SparkSession) -> None:
     with pytest.raises(NotPermittedError):
-        provision_grant(played.play.stage, spark, played.play.ids["mobility.grant"])  # type: ignore[arg-type]
+        provision_grant(played.play.stage, spark, played.play.ids["mobility.grant"])

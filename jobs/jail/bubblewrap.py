@@ -44,6 +44,7 @@ class BubblewrapJail:
         self._require_whole()
         for inside, host in spec.read_only.items():
             check_host_path(inside, host)
+            _require_readable(inside, host)
         _require_closed(spec.workspace)
         self.cleanup(spec)
         place = _Place(spec)
@@ -131,6 +132,13 @@ def _require_closed(workspace: Path) -> None:
     state = workspace.lstat()
     if not stat.S_ISDIR(state.st_mode) or state.st_uid != 0 or stat.S_IMODE(state.st_mode) != 0o700:
         raise DefinitionError("jail.open-workspace")
+
+
+def _require_readable(inside: str, host: Path) -> None:
+    """Refuse a source that the tenant's uid could not read: the job would fail without knowing why."""
+    wanted = stat.S_IROTH | (stat.S_IXOTH if host.is_dir() else 0)
+    if host.stat().st_mode & wanted != wanted:
+        raise DefinitionError("jail.unreadable-source", path=ascii(inside)[:80])
 
 
 def _ending(code: int, group: cgroup.Group, folder: Path) -> Ending:

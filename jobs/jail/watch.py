@@ -18,6 +18,8 @@ from lineage.errors import MissingPartError
 
 _CHUNK: Final = 64 * 1024
 _ASK_EVERY: Final = 0.1
+_PAUSE: Final = 0.005
+"""Seconds between two readings of a log that is already cut; 64 KiB each, so a talkative program is hardly held up."""
 _STATUS_BYTES: Final = 64 * 1024
 _CUT: Final = b"\n[log cut here: the limit of the run is reached]\n"
 NOT_ENDED_ITSELF: Final = -1
@@ -49,6 +51,11 @@ class CutLog:
             self._cut = True
             _write_all(self._descriptor, _CUT)
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether more was written than is kept."""
+        return self._cut
+
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
@@ -72,9 +79,9 @@ def watch(started: Started, log: CutLog, seconds: int, cancelled: Callable[[], b
     try:
         while True:
             ready, _, _ = select.select([started.log, alive], [], [], _ASK_EVERY)
-            if started.log in ready and not _forward(started.log, log):
-                # Every writer closed the pipe; only the end is left to wait for.
-                ready, _, _ = select.select([alive], [], [], _ASK_EVERY)
+            if started.log in ready and (not _forward(started.log, log) or log.is_cut):
+                # Every writer closed the pipe, or its bytes are only thrown away: a flood must not keep the platform busy.
+                ready, _, _ = select.select([alive], [], [], _PAUSE if log.is_cut else _ASK_EVERY)
             if alive in ready:
                 return None
             now = time.monotonic()
@@ -112,8 +119,11 @@ def exit_code(status: int, *, killed: bool) -> int:
     written = b""
     while len(written) < _STATUS_BYTES and (data := os.read(status, _CHUNK)):
         written += data
-    for line in written.splitlines():
-        report = json.loads(line)
+    try:
+        reports = [json.loads(line) for line in written.splitlines()]
+    except ValueError:
+        raise MissingPartError("jail.not-made", detail="status") from None
+    for report in reports:
         if "error" in report:
             raise MissingPartError("jail.not-made", detail=ascii(report["error"])[:200])
         if "exit-code" in report:

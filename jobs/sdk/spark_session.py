@@ -72,6 +72,8 @@ def settings(cores: int) -> dict[str, str]:
         "spark.databricks.delta.snapshotPartitions": "2",
         "spark.sql.adaptive.enabled": "true",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
+        # Spark 4.2.0 writes the schema at the wrong place on this path, and the worker waits for ever (SPARK-58241).
+        "spark.sql.execution.arrow.pythonUDF.columnarInput.enabled": "false",
         # The tables are read once by a process that ends: nothing to refresh, nothing to clean.
         "spark.databricks.delta.retentionDurationCheck.enabled": "true",
         "spark.cleaner.periodicGC.interval": "24h",

@@ -225,6 +225,17 @@ def test_a_source_swapped_for_a_link_is_not_followed(jail: BubblewrapJail, make:
     assert caught.value.code == "jail.not-made"
 
 
+@pytest.mark.parametrize("mode", [0o700, 0o754])
+def test_a_source_that_the_tenant_may_not_read_is_told_at_once(
+    jail: BubblewrapJail, make: Make, tmp_path: Path, mode: int
+) -> None:
+    (tmp_path / "visits").mkdir()
+    (tmp_path / "visits").chmod(mode)
+    with pytest.raises(DefinitionError) as caught:
+        jail.prepare(make("exit 0", read_only={"/in/visits": tmp_path / "visits"}))
+    assert caught.value.code == "jail.unreadable-source"
+
+
 def test_without_control_groups_nothing_runs(jail: BubblewrapJail, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fail closed (law 7)."""
     monkeypatch.setattr("jobs.jail.bubblewrap.probe", jail_without_limits)

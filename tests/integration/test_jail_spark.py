@@ -35,7 +35,7 @@ SPARK_MORE = """
     from pyspark.sql.functions import udf
     doubled = job.table("visits").select(udf(lambda cost: 2 * cost, "long")("cost").alias("c")).agg({"c": "sum"}).collect()
     job.log(f"doubled {doubled[0][0]}")
-    for path in ("/etc/shadow", "/in", "/root"):
+    for path in ("/etc/shadow", "/var", "/root"):
         try:
             job.spark.read.text(path).collect()
             job.log(f"ESCAPED {path}")

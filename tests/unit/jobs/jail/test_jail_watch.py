@@ -62,3 +62,8 @@ def test_the_launchers_reason_is_told_even_if_it_was_killed() -> None:
     with pytest.raises(MissingPartError) as caught:
         exit_code(reported(b'{"error": "keyring: Disk quota exceeded"}\n'), killed=True)
     assert "keyring" in str(caught.value.params["detail"])
+
+
+def test_a_garbled_report_is_no_exit_code() -> None:
+    with pytest.raises(MissingPartError):
+        exit_code(reported(b'{"exit-code": 0'), killed=False)

@@ -1,0 +1,80 @@
+"""Previews: the promoted lanes carried out on VIEWS, which their reader may see anyway; nothing is charged, nothing leaves (P2)."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from export_gate.exports import find_product, kind_of
+from export_gate.findings import findings_from_json
+from export_gate.gatekeeper import Gatekeeper
+from jobs.runs import get_job
+from jobs.spec import ModelProduct, Product, StatisticProduct, TableProduct, load_job
+from jobs.supervisor import frozen_folder
+from lineage.clock import stamp
+from lineage.errors import Param
+from lineage.kinds import Kind
+from sandbox.access import Session
+from sandbox.agreements import get_scenario
+from sandbox.catalogue import get_dataset
+from sandbox.grants import Zone, check_named, live_grant, tables_of, zone_opened
+from sandbox.roles import Permission
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a product would look like, made from the view; ``remarks`` are what the checks said, as message codes."""
+
+    product: str
+    kind: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    card: Mapping[str, Any]
+    remarks: Sequence[tuple[str, Mapping[str, Param]]]
+
+
+def preview(gate: Gatekeeper, session: Session, job_id: str, product: str | None = None) -> Iterator[Preview]:
+    """Preview one product of a job, or every described one, as a named processor.
+
+    Raises:
+        NotPermittedError: the person may not, or the scenario may not work now.
+        DefinitionError: the description cannot be carried out.
+    """
+    session.check(Permission.JOB_SUBMIT)
+    domain = gate.domain
+    with domain.read() as connection:
+        job = get_job(connection, job_id, session)
+        grant = live_grant(connection, job.scenario, stamp(domain.now()))
+        check_named(session, grant)
+        spec = load_job(frozen_folder(domain, job))
+        granted = tables_of(connection, grant, Zone.VIEW)
+        datasets = {name: get_dataset(connection, dataset) for name, dataset in spec.inputs.items()}
+        purpose = get_scenario(connection, job.scenario).purpose
+    chosen = [find_product(spec, product)] if product else [one for one in spec.products if _described(one)]
+    request = {"subjects": {n: d.subject_column for n, d in datasets.items() if d.subject_column}, "preview": True}
+    with zone_opened(domain, grant, Zone.VIEW) as folder:
+        tables = {name: folder / granted[dataset].id for name, dataset in spec.inputs.items()}
+        for one in chosen:
+            asked = {**request, "product": one.name, "seed": secrets.randbelow(2**32), "purpose": purpose}
+            yield _preview(one, gate.work(asked, frozen_folder(domain, job), tables))
+    with domain.change(session.actor) as change:
+        change.record(Kind.PREVIEW_MADE, [job.id, job.scenario], {"products": [one.name for one in chosen]})
+
+
+def _described(product: Product) -> bool:
+    return isinstance(product, StatisticProduct | TableProduct | ModelProduct)
+
+
+def _preview(product: Product, result: Mapping[str, Any]) -> Preview:
+    table = result.get("table", {"columns": [], "rows": []})
+    findings = findings_from_json(result.get("findings", ()))
+    return Preview(
+        product=product.name,
+        kind=kind_of(product),
+        columns=table["columns"],
+        rows=table["rows"],
+        card=result.get("card", {}),
+        remarks=[(one.reason, one.params) for one in findings if not one.verdict.lets_out],
+    )

@@ -20,6 +20,11 @@ from lineage.schema import log_entry, log_node, log_subject
 _CHUNK = 2000
 
 
+def stored_bytes(value: object) -> bytes:
+    """Give what a column of bytes holds; nothing where it holds no bytes: SQLite keeps text or numbers there if told to."""
+    return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else b""
+
+
 class StoredTree:
     """The stored hashes in the order in which a growing tree completes them, compared step by step."""
 
@@ -36,7 +41,7 @@ class StoredTree:
         """Yield a problem at the first hash that is not the tree's; after that the order is lost and nothing more is said."""
         for level, position, value in completed:
             row = next(self._rows, None)
-            if self._whole and (row is None or (row[0], row[1], bytes(row[2])) != (level, position, value)):
+            if self._whole and (row is None or (row[0], row[1], stored_bytes(row[2])) != (level, position, value)):
                 self._whole = False
                 yield Problem("log.node-changed", {"level": level, "position": position})
 
@@ -65,7 +70,7 @@ def _in_headers(connection: Connection, low: int) -> dict[int, set[str] | None]:
     wanted: dict[int, set[str] | None] = {}
     for seq, header in connection.execute(select(log_entry.c.seq, log_entry.c.header).where(chosen)):
         try:
-            fields = cast("dict[str, Any]", decode(bytes(header)))
+            fields = cast("dict[str, Any]", decode(stored_bytes(header)))
             wanted[seq] = set(fields["subjects"])
         except (ValueError, KeyError, TypeError):
             wanted[seq] = None

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, select
 
 from lineage import merkle
 from lineage.canonical import decode
-from lineage.derived import StoredTree, index_problems
+from lineage.derived import StoredTree, index_problems, stored_bytes
 from lineage.errors import GateRefusedError
 from lineage.log import commitment
 from lineage.note import Checkpoint, Verifier
@@ -102,9 +102,10 @@ def _leaves(connection: Connection) -> Iterator[tuple[bytes, list[Problem]]]:
     expected = 0
     for seq, header, salt, body, stored in connection.execute(query):
         problems = [Problem("log.entry-missing", {"seq": gap}) for gap in range(expected, min(seq, expected + 10))]
-        leaf = merkle.leaf_hash(bytes(header))
-        problems += _entry_problems(seq, bytes(header), salt, body)
-        if not problems and stored is not None and bytes(stored) != leaf:
+        known = stored_bytes(header)
+        leaf = merkle.leaf_hash(known)
+        problems += _entry_problems(seq, known, salt, body)
+        if not problems and stored is not None and stored_bytes(stored) != leaf:
             problems.append(Problem("log.entry-changed", {"seq": seq}))
         expected = seq + 1
         yield leaf, problems
@@ -120,7 +121,7 @@ def _entry_problems(seq: int, header: bytes, salt: bytes | None, body: bytes | N
         return [Problem("log.entry-moved", {"seq": seq, "claimed": str(claimed)})]
     if salt is None or body is None:
         return [Problem("log.payload-missing", {"seq": seq})]
-    if commitment(bytes(salt), bytes(body)) != bound:
+    if commitment(stored_bytes(salt), stored_bytes(body)) != bound:
         return [Problem("log.payload-changed", {"seq": seq})]
     return []
 
@@ -129,7 +130,7 @@ def _checkpoints(connection: Connection, verifier: Verifier) -> tuple[list[Check
     good: list[Checkpoint] = []
     problems: list[Problem] = []
     for size, note in connection.execute(select(log_checkpoint).order_by(log_checkpoint.c.size)):
-        point = _open(bytes(note).decode(errors="replace"), verifier)
+        point = _open(stored_bytes(note).decode(errors="replace"), verifier)
         if point is None or point.size != size:
             problems.append(Problem("log.checkpoint-replaced", {"size": size}))
         else:

@@ -185,7 +185,12 @@ def last_checkpoint(database: Path) -> bytes:
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        pytest.param("UPDATE log_payload SET body = '{}' WHERE seq = 30", "log.payload-changed", id="a payload"),
+        pytest.param("UPDATE log_payload SET body = X'7B7D' WHERE seq = 30", "log.payload-changed", id="a payload"),
+        pytest.param("UPDATE log_payload SET body = '{}' WHERE seq = 30", "log.payload-changed", id="no bytes at all"),
+        pytest.param("UPDATE log_payload SET salt = 7 WHERE seq = 30", "log.payload-changed", id="a number for a salt"),
+        pytest.param("UPDATE log_entry SET header = 'a' WHERE seq = 30", "log.entry-changed", id="text for a header"),
+        pytest.param("UPDATE log_node SET hash = 'a' WHERE position = 30", "log.", id="text for a hash"),
+        pytest.param("UPDATE log_checkpoint SET note = 'a'", "log.checkpoint-replaced", id="text for checkpoints"),
         pytest.param("DELETE FROM log_payload WHERE seq = 30", "log.payload-missing", id="a payload taken out"),
         pytest.param(
             "UPDATE log_entry SET header = CAST(replace(CAST(header AS TEXT), 'request.approved', 'request.refused ') AS BLOB)"

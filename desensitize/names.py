@@ -87,8 +87,12 @@ def entity_of_name(name: str, comment: str = "") -> Entity | None:
 
 def _of_text(text: str) -> Entity | None:
     chinese, latin = _dictionary()
-    # The longest term decides: 法人姓名 is a name, 证件号码 is no phone number.
-    found = max((term for term in chinese if term in text), key=len, default=None)
+    # The last term decides, since the head of a Chinese noun comes last: 法定代表人证件号码 is a number, 身份证备注 a remark.
+    found = max(
+        (term for term in chinese if term in text),
+        key=lambda term: (text.rfind(term) + len(term), len(term)),
+        default=None,
+    )
     return chinese[found] if found else _of_words([word.lower() for word in _WORD_BREAK.split(text) if word], latin)
 
 

@@ -18,6 +18,7 @@ from desensitize.treatments import Drop, Keep, Token, Treatment, ValueTreatment
 from lineage.canonical import Json, encode
 from lineage.errors import DefinitionError, NotPermittedError
 from sandbox.columns import Column, Grade, Role, SubjectKind
+from sandbox.grants import Zone
 
 
 RULES_VERSION = 1
@@ -26,13 +27,6 @@ RULES_VERSION = 1
 DEFAULT_K = 10
 DEFAULT_TOLERANCE = 5
 _LARGEST_TOLERANCE = 20
-
-
-class Zone(StrEnum):
-    """Where the table is made for: views are for development, inputs for production (D3)."""
-
-    VIEW = "view"
-    INPUT = "input"
 
 
 class Handling(StrEnum):

@@ -1,19 +1,20 @@
-"""Counting a population with Spark: one scan gives the classes, the choice of levels is made over them, a second count checks it.
+"""Counting a population: Spark reduces the table to who stands in which class, the driver chooses the levels over that.
 
-Everything here runs on the whole granted table, before sampling. The scan is kept in a compact form, one row for each subject and
-class, on disk and never in memory.
+Everything here happens on the whole granted table, before sampling. Two columns come to the driver, the subject key and a number for
+the class, so that canonical spelling, distinct counts and the sample are exact and no row passes through a Python worker.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
+from desensitize.entities import canonical_array
 from desensitize.kanonymity import Classes, Histogram, Node, choose
 from desensitize.policy import ColumnPlan, Plan
-from desensitize.pseudonym import identity_expression
+from desensitize.pseudonym import ScenarioKeys, sampled_tokens
 from desensitize.treatments import Drop, Token, ValueTreatment
 from lineage.errors import DefinitionError, GateRefusedError
 
@@ -23,11 +24,16 @@ if TYPE_CHECKING:
     from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame
 
+    from desensitize.kanonymity import Counts
+
 MOST_CLASSES = 5_000_000
 """More classes than this do not fit the search on the driver; the table then needs coarser first levels."""
 
-_SUBJECT = "subject"
-_CLASS = "class"
+MOST_PAIRS = 50_000_000
+"""More combinations of subject and class than this do not fit the driver."""
+
+_DIRECT_ROWS = 5_000_000
+_SUBJECT, _CLASS, _ROWS = "subject", "class", "rows"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,11 +42,12 @@ class Population:
 
     Attributes:
         levels: the chosen level of each quasi-identifier, by column name.
-        allowed: the classes that may be shown: one column for each shown quasi-identifier, one row a class; None when there is none.
+        allowed: the classes that may be shown, one row a class, one column named like each quasi-identifier that is shown; None
+            when none is.
         subjects, rows: of the whole population; rows of nobody (no subject key) are counted apart in ``orphan_rows``.
         suppressed_subjects, suppressed_rows: left out because their class is too small; such a subject may keep other rows.
-        classes: number of classes shown; smallest: subjects in the smallest of them.
-        kept_subjects: subjects summed over the classes shown.
+        shown_rows: rows in allowed classes, those of nobody with them.
+        classes: number of classes shown; smallest: subjects in the smallest of them; kept_subjects: subjects summed over them.
     """
 
     levels: dict[str, int]
@@ -50,193 +57,243 @@ class Population:
     orphan_rows: int
     suppressed_subjects: int
     suppressed_rows: int
+    shown_rows: int
     classes: int
     smallest: int
     kept_subjects: int
 
 
+@dataclass(frozen=True, eq=False)
+class Spellings:
+    """The subjects of a table.
+
+    Attributes:
+        raw: every spelling of a subject key in the table, as text.
+        subject: ``(spellings,)``, the number of the subject it means, -1 for nobody.
+        canonical: ``(subjects,)``, the canonical spelling.
+    """
+
+    raw: pa.Array
+    subject: Counts
+    canonical: pa.Array
+
+    def members(self, token: Token, keys: ScenarioKeys, rate: Fraction) -> pa.Table:
+        """The spellings of the sampled subjects with their tokens; columns ``spelling`` and ``token``, both text."""
+        import pyarrow as pa
+
+        tokens, kept = sampled_tokens(self.canonical, token.entity, keys, rate)
+        # One place more, for nobody: the number -1 points at it.
+        chosen = pa.array([*kept, False], pa.bool_()).to_numpy(zero_copy_only=False)[self.subject]
+        return pa.table(
+            {"spelling": self.raw.filter(pa.array(chosen)), "token": tokens.take(pa.array(self.subject[chosen]))}
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Places:
+    """Rows of the table, brought together: subject number or -1, class number, rows."""
+
+    subject: Counts
+    place: Counts
+    rows: Counts
+
+
 def level_expression(planned: ColumnPlan, level: int) -> SparkColumn:
-    """The value of a quasi-identifier at one of its levels."""
+    """The value of a quasi-identifier at one of its levels, of the column's own type.
+
+    Every level is computed from the finest one, so that climbing can only merge classes, whatever the treatments are.
+    """
     from pyspark.sql import functions as F  # noqa: N812
 
-    treatment = planned.treatments[level]
-    if not isinstance(treatment, ValueTreatment):
-        raise TypeError("a level is computed from the value alone")
-    return treatment.expression(F.col(f"`{planned.column.name}`"))
+    floor = _value(planned, 0).expression(F.col(f"`{planned.column.name}`")).cast(planned.column.type)
+    return floor if level == 0 else _value(planned, level).expression(floor).cast(planned.column.type)
 
 
-def count_population(rows: DataFrame, plan: Plan, token: Token) -> Population:
+def restrict(rows: DataFrame, plan: Plan, population: Population) -> DataFrame:
+    """Keep the rows of allowed classes; NULL is a value like any other."""
+    from pyspark.sql import functions as F  # noqa: N812
+
+    allowed = population.allowed
+    if allowed is None:
+        return rows
+    classes = rows.sparkSession.createDataFrame(
+        allowed.rename_columns([f"allowed {i}" for i in range(allowed.num_columns)])
+    )
+    planned = {one.column.name: one for one in plan.quasi_identifiers}
+    same = [
+        level_expression(planned[name], population.levels[name]).eqNullSafe(F.col(f"`allowed {i}`"))
+        for i, name in enumerate(allowed.column_names)
+    ]
+    return rows.join(F.broadcast(classes), reduce(lambda left, right: left & right, same), "left_semi")
+
+
+def count_population(rows: DataFrame, plan: Plan, token: Token) -> tuple[Population, Spellings]:
     """Count the classes of a table, choose the levels and check the choice by a second count.
 
     Raises:
-        DefinitionError: too few subjects to reach k, or too many classes for the search.
+        DefinitionError: too few subjects to reach k, or more classes or subjects than the driver holds.
         GateRefusedError: the second count does not agree with the first (law 7).
     """
-    with _counted(rows, plan, token) as pairs:
-        names = _level_names(plan)
-        base = _collect(pairs, names)
-        histogram = _histogram(plan, base, pairs)
-        node, classes = choose(histogram, plan.k, plan.tolerance)
-        allowed = _allowed(plan, base, node, classes)
-        population = _summary(plan, histogram, base, node, classes, allowed)
-        _verify(pairs, plan, node, population)
-    return population
+    base = _classes(rows, plan)
+    spellings, places = _places(_pairs(rows, plan, int(_numbers(base, _ROWS).sum())), base, token)
+    histogram = _histogram(plan, base, places)
+    node, classes = choose(histogram, plan.k, plan.tolerance)
+    _verify(places, classes)
+    return _summary(plan, histogram, base, node, classes, places), spellings
 
 
-@contextmanager
-def _counted(rows: DataFrame, plan: Plan, token: Token) -> Iterator[DataFrame]:
-    from pyspark import StorageLevel
-    from pyspark.sql import functions as F  # noqa: N812
-
-    levels = [
-        level_expression(planned, level).alias(f"q{i}_{level}")
-        for i, planned in enumerate(plan.quasi_identifiers)
-        for level in _shown_levels(planned)
-    ]
-    # 64 bits: two subjects that meet in one number are counted as one, which errs on the safe side.
-    subject = identity_expression(F.col(f"`{plan.subject}`"), token.entity)
-    identified = rows.select(subject.alias(_SUBJECT), *levels)
-    keyed = identified.withColumn(_SUBJECT, F.when(F.col(_SUBJECT).isNotNull(), F.xxhash64(_SUBJECT)))
-    names = _level_names(plan)
-    pairs = (
-        keyed.groupBy(_SUBJECT, *names)
-        .agg(F.count(F.lit(1)).alias("rows"))
-        .withColumn(_CLASS, F.xxhash64(*names, F.lit(0)))
-    )
-    pairs = pairs.persist(StorageLevel.DISK_ONLY)
-    try:
-        yield pairs
-    finally:
-        pairs.unpersist(blocking=True)
+def _value(planned: ColumnPlan, level: int) -> ValueTreatment:
+    treatment = planned.treatments[level]
+    if not isinstance(treatment, ValueTreatment) or not isinstance(planned.treatments[-1], Drop):
+        raise TypeError("the levels of a quasi-identifier are computed from the value alone, and the last one drops it")
+    return treatment
 
 
 def _shown_levels(planned: ColumnPlan) -> range:
     """The levels that show something; the last one drops."""
-    if not isinstance(planned.treatments[-1], Drop):
-        raise TypeError("the last level of a quasi-identifier drops it")
     return range(len(planned.treatments) - 1)
 
 
-def _level_names(plan: Plan) -> list[str]:
-    return [f"q{i}_{level}" for i, planned in enumerate(plan.quasi_identifiers) for level in _shown_levels(planned)]
-
-
-def _collect(pairs: DataFrame, names: list[str]) -> pa.Table:
-    """One row a class: its levels, its distinct subjects, its rows, rows without a subject."""
+def _class_number(plan: Plan) -> SparkColumn:
     from pyspark.sql import functions as F  # noqa: N812
 
-    known = F.col(_SUBJECT).isNotNull()
-    classes = pairs.groupBy(_CLASS, *names).agg(
-        F.count(_SUBJECT).alias("subjects"),
-        F.sum(F.when(known, F.col("rows")).otherwise(0)).alias("rows"),
-        F.sum(F.when(~known, F.col("rows")).otherwise(0)).alias("orphans"),
-    )
-    table: pa.Table = classes.limit(MOST_CLASSES + 1).toArrow()
+    return F.xxhash64(*[level_expression(planned, 0) for planned in plan.quasi_identifiers], F.lit(0))
+
+
+def _classes(rows: DataFrame, plan: Plan) -> pa.Table:
+    """One row a class of the finest levels: its number, its rows, its value at every level."""
+    from pyspark.sql import functions as F  # noqa: N812
+
+    planned = plan.quasi_identifiers
+    floors = [level_expression(one, 0).alias(f"q{i}_0") for i, one in enumerate(planned)]
+    grouped = rows.groupBy(_class_number(plan).alias(_CLASS), *floors).agg(F.count(F.lit(1)).alias(_ROWS))
+    higher = [
+        _value(one, level).expression(F.col(f"q{i}_0")).cast(one.column.type).alias(f"q{i}_{level}")
+        for i, one in enumerate(planned)
+        for level in _shown_levels(one)[1:]
+    ]
+    table: pa.Table = grouped.select("*", *higher).limit(MOST_CLASSES + 1).toArrow()
     if table.num_rows > MOST_CLASSES:
         raise DefinitionError("desensitize.too-many-classes", most=MOST_CLASSES)
     return table
 
 
-def _histogram(plan: Plan, base: pa.Table, pairs: DataFrame) -> Histogram:
-    import numpy as np
-
-    subjects = base.column("subjects").to_numpy()
-    subject, place = _repeated(pairs, base)
-    codes = tuple(
-        (
-            *(_codes(base.column(f"q{i}_{level}")) for level in _shown_levels(planned)),
-            np.zeros(base.num_rows, dtype=np.int64),
-        )
-        for i, planned in enumerate(plan.quasi_identifiers)
-    )
-    single = subjects - np.bincount(place, minlength=base.num_rows)
-    return Histogram(codes, single, base.column("rows").to_numpy(), (subject, place))
-
-
-def _repeated(pairs: DataFrame, base: pa.Table) -> tuple[Any, Any]:
-    """Subjects with rows in several classes, as arrays of subject and class."""
-    import numpy as np
+def _pairs(rows: DataFrame, plan: Plan, number: int) -> pa.Table:
+    """Subject key as text, class number, rows. A large table is first brought together by Spark, a small one comes as it is."""
     from pyspark.sql import functions as F  # noqa: N812
 
-    several = pairs.filter(F.col(_SUBJECT).isNotNull()).groupBy(_SUBJECT).count().filter("count > 1")
-    nothing = np.zeros(0, dtype=np.int64)
-    if several.isEmpty():
-        return nothing, nothing
-    table = pairs.join(several.select(_SUBJECT), _SUBJECT, "left_semi").select(_SUBJECT, _CLASS).toArrow()
-    known = base.column(_CLASS).to_numpy()
+    pairs = rows.select(
+        F.col(f"`{plan.subject}`").cast("string").alias(_SUBJECT),
+        _class_number(plan).alias(_CLASS),
+        F.lit(1).alias(_ROWS),
+    )
+    if number > _DIRECT_ROWS:
+        pairs = pairs.groupBy(_SUBJECT, _CLASS).agg(F.sum(_ROWS).alias(_ROWS)).limit(MOST_PAIRS + 1)
+    table: pa.Table = pairs.toArrow()
+    if table.num_rows > MOST_PAIRS:
+        raise DefinitionError("desensitize.too-many-classes", most=MOST_PAIRS)
+    return table
+
+
+def _places(pairs: pa.Table, base: pa.Table, token: Token) -> tuple[Spellings, _Places]:
+    import numpy as np
+
+    spelled = _encoded(pairs.column(_SUBJECT))
+    meant = _encoded(canonical_array(spelled.dictionary, token.entity))
+    spellings = Spellings(spelled.dictionary, _indices(meant), meant.dictionary)
+    subject = np.append(spellings.subject, -1)[_indices(spelled)]
+    known = _numbers(base, _CLASS)
     order = np.argsort(known)
     if len(np.unique(known)) != len(known):
-        # Two classes met in one 64-bit number: counts could be too high.
+        # Two classes met in one 64-bit number and could not be told apart.
         raise GateRefusedError("desensitize.recount")
-    place = order[np.searchsorted(known, table.column(_CLASS).to_numpy(), sorter=order)]
-    _, subject = np.unique(table.column(_SUBJECT).to_numpy(), return_inverse=True)
-    return subject.astype(np.int64), place.astype(np.int64)
+    place = (
+        order[np.searchsorted(known, _numbers(pairs, _CLASS), sorter=order)]
+        if len(known)
+        else np.zeros(0, dtype=np.int64)
+    )
+    return spellings, _Places(subject, place, _numbers(pairs, _ROWS))
 
 
-def _codes(column: pa.ChunkedArray) -> Any:
+def _histogram(plan: Plan, base: pa.Table, places: _Places) -> Histogram:
     import numpy as np
 
-    encoded = column.combine_chunks().dictionary_encode(null_encoding="encode")
-    return encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    number, known = base.num_rows, places.subject >= 0
+    codes = tuple(
+        (
+            *(_indices(_encoded(base.column(f"q{i}_{level}"))) + 1 for level in _shown_levels(one)),
+            np.zeros(number, dtype=np.int64),
+        )
+        for i, one in enumerate(plan.quasi_identifiers)
+    )
+    pairs = np.unique(places.subject[known] * number + places.place[known])
+    subject, place = np.divmod(pairs, max(number, 1))
+    several = np.bincount(subject)[subject] > 1 if len(subject) else np.zeros(0, dtype=bool)
+    rows = np.bincount(places.place[known], weights=places.rows[known], minlength=number).astype(np.int64)
+    single = np.bincount(place[~several], minlength=number)
+    return Histogram(codes, single, rows, (subject[several], place[several]))
 
 
-def _allowed(plan: Plan, base: pa.Table, node: Node, classes: Classes) -> pa.Table | None:
+def _verify(places: _Places, classes: Classes) -> None:
+    """Count the distinct subjects of every class again, another way, from the pairs and not from the histogram."""
     import numpy as np
+    import pyarrow as pa
 
-    shown = _shown_columns(plan, node)
-    _, example = np.unique(classes.of, return_index=True)
-    table = base.select([f"q{i}_{level}" for i, level in shown]).take(example[classes.subjects >= plan.k])
-    return table if shown else None
-
-
-def _shown_columns(plan: Plan, node: Node) -> list[tuple[int, int]]:
-    return [(i, level) for i, level in enumerate(node) if level < len(plan.quasi_identifiers[i].treatments) - 1]
+    known = places.subject >= 0
+    table = pa.table({"class": classes.of[places.place[known]], "subject": places.subject[known]})
+    counted = table.group_by("class").aggregate([("subject", "count_distinct")])
+    again = np.zeros_like(classes.subjects)
+    again[counted.column("class").to_numpy()] = counted.column("subject_count_distinct").to_numpy()
+    if not np.array_equal(again, classes.subjects):
+        raise GateRefusedError("desensitize.recount")
 
 
 def _summary(
-    plan: Plan, histogram: Histogram, base: pa.Table, node: Node, classes: Classes, allowed: pa.Table | None
+    plan: Plan, histogram: Histogram, base: pa.Table, node: Node, classes: Classes, places: _Places
 ) -> Population:
+    import numpy as np
+
     large = classes.subjects >= plan.k
+    shown = large[classes.of]
+    _, example = np.unique(classes.of, return_index=True)
+    names = {
+        one.column.name: f"q{i}_{level}"
+        for i, (one, level) in enumerate(zip(plan.quasi_identifiers, node, strict=True))
+    }
+    visible = {name: column for name, column in names.items() if column in base.column_names}
+    allowed = base.select(list(visible.values())).rename_columns(list(visible)).take(example[large])
     return Population(
-        levels={planned.column.name: level for planned, level in zip(plan.quasi_identifiers, node, strict=True)},
-        allowed=allowed,
+        levels=dict(zip(names, node, strict=True)),
+        allowed=allowed if visible else None,
         subjects=histogram.subjects,
         rows=int(histogram.rows.sum()),
-        orphan_rows=int(base.column("orphans").to_numpy().sum()),
+        orphan_rows=int(places.rows[places.subject < 0].sum()),
         suppressed_subjects=classes.suppressed_subjects,
-        suppressed_rows=int(histogram.rows[~large[classes.of]].sum()),
+        suppressed_rows=int(histogram.rows[~shown].sum()),
+        shown_rows=int(_numbers(base, _ROWS)[shown].sum()),
         classes=int(large.sum()),
         smallest=int(classes.subjects[large].min()),
         kept_subjects=int(classes.subjects[large].sum()),
     )
 
 
-def _verify(pairs: DataFrame, plan: Plan, node: Node, population: Population) -> None:
-    """Count the distinct subjects of every allowed class again, this time by Spark from the treated values."""
-    from pyspark.sql import functions as F  # noqa: N812
+def _encoded(column: Any) -> Any:
+    import pyarrow as pa
 
-    names = [f"q{i}_{level}" for i, level in _shown_columns(plan, node)]
-    counted = pairs.groupBy(*names).agg(F.count_distinct(_SUBJECT).alias("subjects"))
-    shown = restrict(counted, {name: F.col(name) for name in names}, population.allowed)
-    seen = shown.agg(F.count(F.lit(1)), F.min("subjects"), F.sum("subjects")).first()
-    expected = (population.classes, population.smallest, population.kept_subjects)
-    if seen is None or tuple(seen) != expected or population.smallest < plan.k:
-        raise GateRefusedError("desensitize.recount")
+    return (column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column).dictionary_encode()
 
 
-def restrict(rows: DataFrame, values: dict[str, SparkColumn], allowed: pa.Table | None) -> DataFrame:
-    """Keep the rows whose values are one of the allowed classes; NULL is a value like any other. ``values`` by column of ``allowed``."""
-    from functools import reduce
+def _indices(encoded: Any) -> Counts:
+    """Numbers of the dictionary's values, -1 where there is none."""
+    import numpy as np
+    import pyarrow.compute as pc
 
-    from pyspark.sql import functions as F  # noqa: N812
+    indices: Counts = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return indices
 
-    if allowed is None:
-        return rows
-    classes = rows.sparkSession.createDataFrame(
-        allowed.rename_columns([f"allowed_{name}" for name in allowed.column_names])
-    )
-    same = reduce(
-        lambda left, right: left & right,
-        (values[name].eqNullSafe(F.col(f"allowed_{name}")) for name in allowed.column_names),
-    )
-    return rows.join(F.broadcast(classes), same, "left_semi")
+
+def _numbers(table: pa.Table, name: str) -> Counts:
+    import numpy as np
+
+    numbers: Counts = table.column(name).to_numpy().astype(np.int64)
+    return numbers

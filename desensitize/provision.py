@@ -18,32 +18,36 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from desensitize.output import digest_of, leftovers, rows_of
-from desensitize.policy import RULES_VERSION, ColumnPlan, Plan, Zone
+from desensitize.policy import RULES_VERSION, ColumnPlan, Plan
 from desensitize.population import Population, count_population, level_expression, restrict
-from desensitize.pseudonym import ScenarioKeys, member_expression, token_expression
+from desensitize.pseudonym import ScenarioKeys, token_expression
 from desensitize.record import ColumnRecord, ProvisionRecord, RiskRecord
 from desensitize.rowfilter import RowFilter, parse_filter
 from desensitize.sampling import SampleRate
 from desensitize.treatments import Drop, Keep, Token, Treatment, ValueTreatment
 from lineage.errors import DefinitionError, GateRefusedError, MissingPartError, ShuzhaError
 from sandbox.columns import Grade, family_of
+from sandbox.grants import Zone
 
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame, SparkSession
 
-_MEMBER = "__member"
+_PSEUDONYM = "member token"
+_SPELLING = "member spelling"
 
 
 @dataclass(frozen=True, eq=False)
 class _Chosen:
-    """The plan with every open choice made: one treatment a column, the rate, the classes."""
+    """The plan with every open choice made: one treatment a column; for a view about somebody the classes, the rate, the members."""
 
     plan: Plan
     treatments: dict[str, Treatment]
-    population: Population | None
-    rate: Fraction | None
+    population: Population | None = None
+    rate: Fraction | None = None
+    members: pa.Table | None = None
 
 
 def provision(
@@ -80,11 +84,10 @@ def provision(
     condition = None if row_filter is None else parse_filter(row_filter, plan.filterable)
     with _all_or_nothing(into) as partial:
         rows = _granted_rows(spark, raw, version, plan, condition)
-        chosen = _choose(rows, plan, sample)
-        rows_in = _write(rows, chosen, keys, partial)
-        record = _record(chosen, keys, version, condition, rows_in, partial)
-        _check_output(record, chosen, partial)
-    return record
+        chosen = _choose(rows, plan, keys, sample)
+        _write(rows, chosen, keys, partial)
+        _check_leftovers(chosen, partial)
+        return _record(chosen, keys, version, condition, partial)
 
 
 def _check_sample(plan: Plan, sample: SampleRate | None) -> None:
@@ -143,24 +146,31 @@ def _same_family(found: str, declared: str) -> bool:
         return False
 
 
-def _choose(rows: DataFrame, plan: Plan, sample: SampleRate | None) -> _Chosen:
+def _choose(rows: DataFrame, plan: Plan, keys: ScenarioKeys, sample: SampleRate | None) -> _Chosen:
     fixed = {planned.column.name: planned.treatments[0] for planned in plan.columns}
     token = plan.subject_token
     if sample is None or token is None:
-        return _Chosen(plan, fixed, None, None)
-    population = count_population(rows, plan, token)
+        return _Chosen(plan, fixed)
+    population, spellings = count_population(rows, plan, token)
+    rate = sample.effective(population.subjects)
+    members = spellings.members(token, keys, rate)
+    if members.num_rows == 0:
+        raise DefinitionError("desensitize.too-few-subjects", k=plan.k)
     levels = {p.column.name: p.treatments[population.levels[p.column.name]] for p in plan.quasi_identifiers}
-    return _Chosen(plan, {**fixed, **levels}, population, sample.effective(population.subjects))
+    return _Chosen(plan, {**fixed, **levels}, population, rate, members)
 
 
-def _write(rows: DataFrame, chosen: _Chosen, keys: ScenarioKeys, into: Path) -> int:
-    """Treat, order and write; gives the number of rows that were read."""
+def _write(rows: DataFrame, chosen: _Chosen, keys: ScenarioKeys, into: Path) -> None:
+    """Treat, order and write, and count on the way what passes: rows read, rows of allowed classes."""
     from pyspark.sql import Observation
     from pyspark.sql import functions as F  # noqa: N812
 
     types = {field.name: field.dataType for field in rows.schema.fields}
-    seen = Observation()
-    treated = _members(rows.observe(seen, F.count(F.lit(1)).alias("rows")), chosen, keys)
+    read, shown = Observation(), Observation()
+    count = F.count(F.lit(1)).alias("rows")
+    treated = rows.observe(read, count)
+    if chosen.population is not None:
+        treated = _members(restrict(treated, chosen.plan, chosen.population).observe(shown, count), chosen)
     columns = []
     for planned in chosen.plan.columns:
         value = _treated(planned, chosen, keys)
@@ -172,25 +182,30 @@ def _write(rows: DataFrame, chosen: _Chosen, keys: ScenarioKeys, into: Path) -> 
     result = _ordered(treated.select(*columns), chosen.plan.subject)
     # No statistics: the Delta log would hold the smallest and largest value of every column.
     result.write.format("delta").option("delta.dataSkippingNumIndexedCols", "0").save(str(into))
-    return int(seen.get["rows"])
+    _check_counts(chosen, into, int(read.get["rows"]), None if chosen.population is None else int(shown.get["rows"]))
 
 
-def _members(rows: DataFrame, chosen: _Chosen, keys: ScenarioKeys) -> DataFrame:
-    """Keep the rows of allowed classes, then those of sampled subjects (law 9: nobody chooses which)."""
+def _check_counts(chosen: _Chosen, written: Path, read: int, shown: int | None) -> None:
+    """Compare what passed while writing with what was counted before: treated values, not the plan, fell into allowed classes."""
+    population = chosen.population
+    expected = (
+        (rows_of(written), None)
+        if population is None
+        else (population.rows + population.orphan_rows, population.shown_rows)
+    )
+    if (read, shown) != expected:
+        raise GateRefusedError("desensitize.rows-differ")
+
+
+def _members(rows: DataFrame, chosen: _Chosen) -> DataFrame:
+    """Keep the rows of sampled subjects and give each its token (law 9: nobody chooses which)."""
     from pyspark.sql import functions as F  # noqa: N812
 
-    token, population = chosen.plan.subject_token, chosen.population
-    if population is None or token is None or chosen.rate is None:
-        return rows
-    values = {
-        f"q{i}_{population.levels[planned.column.name]}": level_expression(
-            planned, population.levels[planned.column.name]
-        )
-        for i, planned in enumerate(chosen.plan.quasi_identifiers)
-    }
-    shown = restrict(rows, values, population.allowed)
-    member = member_expression(F.col(f"`{chosen.plan.subject}`"), token.entity, keys, chosen.rate)
-    return shown.withColumn(_MEMBER, member).filter(F.col(f"{_MEMBER}.kept"))
+    if chosen.members is None:
+        raise MissingPartError("desensitize.failed", reason="members")
+    members = rows.sparkSession.createDataFrame(chosen.members.rename_columns([_SPELLING, _PSEUDONYM]))
+    key = F.col(f"`{chosen.plan.subject}`").cast("string")
+    return rows.join(F.broadcast(members), key == F.col(f"`{_SPELLING}`"))
 
 
 def _treated(planned: ColumnPlan, chosen: _Chosen, keys: ScenarioKeys) -> SparkColumn:
@@ -200,11 +215,12 @@ def _treated(planned: ColumnPlan, chosen: _Chosen, keys: ScenarioKeys) -> SparkC
     value = F.col(f"`{planned.column.name}`")
     match treatment:
         case Token() if chosen.population is not None and planned.column.name == chosen.plan.subject:
-            return F.col(f"{_MEMBER}.token")
+            return F.col(f"`{_PSEUDONYM}`")
         case Token():
             return token_expression(value, treatment.entity, keys)
         case ValueTreatment():
-            return treatment.expression(value)
+            level = planned.treatments.index(treatment) if planned.generalised else None
+            return treatment.expression(value) if level is None else level_expression(planned, level)
         case _:
             raise TypeError(f"no expression for {treatment.name}")
 
@@ -220,9 +236,10 @@ def _ordered(rows: DataFrame, subject: str | None) -> DataFrame:
 
 
 def _record(
-    chosen: _Chosen, keys: ScenarioKeys, version: int, condition: RowFilter | None, rows_in: int, written: Path
+    chosen: _Chosen, keys: ScenarioKeys, version: int, condition: RowFilter | None, written: Path
 ) -> ProvisionRecord:
     population = chosen.population
+    rows_out = rows_of(written)
     return ProvisionRecord(
         zone=chosen.plan.zone,
         rules_version=RULES_VERSION,
@@ -232,8 +249,8 @@ def _record(
         columns=tuple(
             _column_record(planned, chosen.treatments[planned.column.name], keys) for planned in chosen.plan.columns
         ),
-        rows_in=rows_in,
-        rows_out=rows_of(written),
+        rows_in=rows_out if population is None else population.rows + population.orphan_rows,
+        rows_out=rows_out,
         rows_without_subject=0 if population is None else population.orphan_rows,
         risk=None if population is None else _risk(population, chosen.plan.k),
         sample_rate=chosen.rate,
@@ -279,13 +296,8 @@ def grade_after(grade: Grade, treatment: Treatment) -> int:
             return min(int(grade), max(int(Grade.INTERNAL), int(grade) - 1))
 
 
-def _check_output(record: ProvisionRecord, chosen: _Chosen, written: Path) -> None:
+def _check_leftovers(chosen: _Chosen, written: Path) -> None:
     """Look at what was written, not at what was meant (law 7)."""
-    expected = record.rows_in
-    if chosen.population is not None:
-        expected = chosen.population.rows + chosen.population.orphan_rows
-    if record.rows_in != expected or (chosen.population is None and record.rows_out != record.rows_in):
-        raise GateRefusedError("desensitize.rows-differ")
     if chosen.plan.zone is Zone.VIEW:
         kept = [name for name, treatment in chosen.treatments.items() if not isinstance(treatment, Token)]
         found = leftovers(written, kept)

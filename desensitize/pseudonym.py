@@ -69,10 +69,7 @@ class ScenarioKeys:
 
 def tokens(values: pa.Array, entity: Entity, keys: ScenarioKeys) -> pa.Array:
     """Replace values by tokens; text of 32 hex characters, NULL where there is no value."""
-    import pyarrow as pa
-
-    digests = _digests(canonical_array(values, entity), keys.of(entity))
-    return pa.array([None if d is None else d.hex() for d in digests], pa.string())
+    return _hex(_digests(canonical_array(values, entity), keys.of(entity)))
 
 
 def token_expression(value: SparkColumn, entity: Entity, keys: ScenarioKeys) -> SparkColumn:
@@ -80,37 +77,22 @@ def token_expression(value: SparkColumn, entity: Entity, keys: ScenarioKeys) -> 
     key = keys.of(entity)
 
     def tokenise(values: Any) -> Any:
-        import pyarrow as pa
-
-        digests = _digests(canonical_array(values, entity), key)
-        return pa.array([None if d is None else d.hex() for d in digests], pa.string())
+        return _hex(_digests(canonical_array(values, entity), key))
 
     return _vectorised(tokenise, "string")(value.cast("string"))
 
 
-def member_expression(value: SparkColumn, entity: Entity, keys: ScenarioKeys, rate: Fraction) -> SparkColumn:
-    """Give for each subject its token and whether the sample holds it: ``struct<token: string, kept: boolean>`` (P2)."""
-    key, sample_key, below = keys.of(entity), keys.sample_key, threshold(rate).to_bytes(9, "big")
+def sampled_tokens(
+    canonical: pa.Array, entity: Entity, keys: ScenarioKeys, rate: Fraction
+) -> tuple[pa.Array, list[bool]]:
+    """Give the token of each subject, spelled canonically, and whether the sample of this rate holds it (P2)."""
+    import pyarrow as pa
 
-    def decide(values: Any) -> Any:
-        import pyarrow as pa
-
-        digests = _digests(canonical_array(values, entity), key)
-        draws = _digests(pa.array(digests, pa.binary()), sample_key)
-        kept = [draw is not None and b"\0" + draw[:8] < below for draw in draws]
-        names = [None if d is None else d.hex() for d in digests]
-        return pa.StructArray.from_arrays([pa.array(names, pa.string()), pa.array(kept, pa.bool_())], ["token", "kept"])
-
-    return _vectorised(decide, "struct<token: string, kept: boolean>")(value.cast("string"))
-
-
-def identity_expression(value: SparkColumn, entity: Entity) -> SparkColumn:
-    """Give the canonical spelling of a Spark column, for counting distinct subjects inside trusted code."""
-
-    def spell(values: Any) -> Any:
-        return canonical_array(values, entity)
-
-    return _vectorised(spell, "string")(value.cast("string"))
+    digests = _digests(canonical, keys.of(entity))
+    below = threshold(rate)
+    draws = _digests(pa.array(digests, pa.binary()), keys.sample_key)
+    kept = [draw is not None and int.from_bytes(draw[:8]) < below for draw in draws]
+    return _hex(digests), kept
 
 
 def _derive(key: bytes, *scope: str | int) -> bytes:
@@ -137,6 +119,12 @@ def _digests(values: pa.Array, key: bytes) -> list[bytes | None]:
         one.update(value)
         append(one.finalize()[:_TOKEN_BYTES])
     return result
+
+
+def _hex(digests: list[bytes | None]) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.array([None if digest is None else digest.hex() for digest in digests], pa.string())
 
 
 def _vectorised(function: Callable[[Any], Any], returns: str) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from desensitize.policy import Zone
 from lineage.canonical import Json
+from sandbox.grants import Zone
 
 
 @dataclass(frozen=True)

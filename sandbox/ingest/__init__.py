@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sandbox.ingest.definition import schema_from_mapping, schema_to_mapping
 from sandbox.ingest.infer import infer_schema
 from sandbox.ingest.load import ColumnQuality, Imported, load
 from sandbox.ingest.names import suggest_renames
@@ -62,7 +61,5 @@ __all__ = [
     "decimal",
     "infer_schema",
     "load",
-    "schema_from_mapping",
-    "schema_to_mapping",
     "suggest_renames",
 ]

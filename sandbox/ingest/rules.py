@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from lineage.errors import DefinitionError
 
@@ -48,7 +48,7 @@ class IntegerRange:
 
     def __post_init__(self) -> None:
         """Refuse a range that holds everything or nothing."""
-        _check_ends(self.low, self.high)
+        _check_ends(int, self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,7 @@ class DecimalRange:
 
     def __post_init__(self) -> None:
         """Refuse a range that holds everything or nothing."""
-        if any(end is not None and not end.is_finite() for end in (self.low, self.high)):
-            raise DefinitionError("import.rule-range")
-        _check_ends(self.low, self.high)
+        _check_ends(Decimal, self.low, self.high)
 
 
 @dataclass(frozen=True)
@@ -88,8 +86,10 @@ class DateRange:
 
     def __post_init__(self) -> None:
         """Refuse a range that holds everything or nothing."""
-        if not self.not_future or (self.earliest and self.latest):
-            _check_ends(self.earliest, self.latest)
+        if type(self.not_future) is not bool:
+            raise DefinitionError("import.rule-range")
+        if not self.not_future or self.earliest is not None or self.latest is not None:
+            _check_ends(date, self.earliest, self.latest)
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,9 @@ class OneOf:
 
     def __post_init__(self) -> None:
         """Refuse a list that says nothing."""
-        if not self.values or not all(self.values) or len(set(self.values)) != len(self.values):
+        values: Any = self.values
+        texts = isinstance(values, tuple) and all(isinstance(value, str) and value for value in values)
+        if not texts or not values or len(set(values)) != len(values):
             raise DefinitionError("import.rule-one-of")
 
 
@@ -122,7 +124,7 @@ class MaxLength:
 
     def __post_init__(self) -> None:
         """Refuse a length that no value can have."""
-        if self.characters < 1:
+        if type(self.characters) is not int or self.characters < 1:
             raise DefinitionError("import.rule-max-length")
 
 
@@ -141,7 +143,13 @@ RULES: dict[str, type[Rule]] = {
 """The rules by the word a definition uses."""
 
 
-def _check_ends(low: int | Decimal | date | None, high: int | Decimal | date | None) -> None:
-    open_both = low is None and high is None
-    if open_both or (low is not None and high is not None and low > high):  # type: ignore[operator]  # both of one class
+def _check_ends(kind: type[int | Decimal | date], low: Any, high: Any) -> None:
+    # The exact class: these come from definition files, where a text or a truth value could stand and would reach a query.
+    ends = [end for end in (low, high) if end is not None]
+    proper = bool(ends) and all(type(end) is kind and not _endless(end) for end in ends)
+    if not proper or (len(ends) == 2 and low > high):
         raise DefinitionError("import.rule-range")
+
+
+def _endless(end: object) -> bool:
+    return isinstance(end, Decimal) and not end.is_finite()

@@ -5,6 +5,9 @@ which only the named sources exist (``launcher``); user, mount, process, network
 a capability; a filter over system calls (``seccomp``); a read-only tree with three places to write, each of bounded size.
 
 bubblewrap's own documentation says that its caller's arguments are the security model; ``options`` holds ours.
+
+What no jail of namespaces closes, and the threat model must name: a hole in the shared kernel; the timing of processor, cache and
+memory pressure; the free memory (sysinfo) and free space (statvfs of ``/usr``) of the machine; and whatever a job may legally emit.
 """
 
 from __future__ import annotations

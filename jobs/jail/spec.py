@@ -266,7 +266,8 @@ class Jail(Protocol):
 
         Must follow ``prepare``. Called for a name that still has live processes, it kills those first; called again after an ending,
         the program runs again with the outbox as it was left (so prefer ``prepare`` again). ``cancelled`` is asked several times a
-        second, from the calling thread; an exception from it ends the run and is passed on.
+        second, from the calling thread; an exception from it ends the run and is passed on. The kernel ties the run's life to the
+        calling thread, not only to the process.
 
         Raises:
             MissingPartError: the jail could not be made; the program did not start (law 7).

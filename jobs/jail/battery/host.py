@@ -223,8 +223,8 @@ def _victim(uid: int, mark: str) -> Iterator[int]:
         process.wait()
 
 
-def run_jailed(jail: Jail, baits: Planted, workspace: Path, uid: int) -> tuple[Result, ...]:
-    """Run every attempt in the jail, and look afterwards whether anything outlived it.
+def run_jailed(jail: Jail, baits: Planted, workspace: Path, uid: int, only: tuple[str, ...] = ()) -> tuple[Result, ...]:
+    """Run every attempt (or only the named ones) in the jail, and look afterwards whether anything outlived it.
 
     Raises:
         MissingPartError: the hostile program did not come to its end, so nothing was proved.
@@ -239,7 +239,7 @@ def run_jailed(jail: Jail, baits: Planted, workspace: Path, uid: int) -> tuple[R
         read_only={**runtime.read_only, "/job": baits.job, "/in/t": baits.table},
         limits=LIMITS,
     )
-    inside = baits.targets | {"job": "/job", "input": "/in/t", "outbox": "/out"}
+    inside = baits.targets | {"job": "/job", "input": "/in/t", "outbox": "/out", "only": only}
     (baits.job / "targets.json").write_text(json.dumps(inside), encoding="utf-8")
     try:
         jail.prepare(spec)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sandbox.messages import Language, text
@@ -33,6 +34,65 @@ def findings_rows(found: Export, language: Language) -> list[tuple[str, str, str
     ]
 
 
+def show_files(here: Door, files: Mapping[str, bytes], rows: int) -> None:
+    """Show a product's files to those who decide on it: the table's first rows, the card, name and digest of all."""
+    import csv
+    import hashlib
+    import io
+    import json
+
+    read = csv.reader(io.StringIO(files.get("data.csv", b"").decode("utf-8")))
+    table = [line for line, _ in zip(read, range(rows + 1), strict=False)]
+    card = json.loads(files.get("card.json", b"{}"))
+    listed = [
+        {"name": name, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in files.items()
+    ]
+    if here.as_json:
+        here.give({"columns": table[0] if table else [], "rows": table[1:], "card": card, "files": listed})
+        return
+    print_table(table[0] if table else [], table[1:])
+    print("\n".join(_card_lines(card, here.language, 1)))
+    here.give_rows(["file", "size", "sha256"], [tuple(one.values()) for one in listed])
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print rows under their own column names."""
+    if not columns:
+        return
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*map(escape, columns), box=None, pad_edge=False)
+    for row in rows:
+        # Values are other people's text: neither markup nor a terminal's control sequence may come of them.
+        shown = ["-" if value is None else str(value) for value in row]
+        table.add_row(*[Text("".join(char if char.isprintable() else "�" for char in one)) for one in shown])
+    # A pipe has no width: whatever reads it must not find broken names.
+    Console(width=None if sys.stdout.isatty() else 240, highlight=False).print(table)
+
+
+def _card_lines(value: Mapping[str, Any], language: Language, depth: int) -> Iterator[str]:
+    """Give a card's lines in one language; how OpenDP writes a measurement is left to the file."""
+    pad = "  " * depth
+    for key, item in value.items():
+        inner = item[0] if isinstance(item, list) and len(item) == 1 and isinstance(item[0], Mapping) else item
+        if key == "measurement":
+            continue
+        if isinstance(inner, Mapping) and set(inner) == set(Language):
+            yield f"{pad}{key}: {inner[language]}"
+        elif isinstance(inner, Mapping):
+            yield f"{pad}{key}:"
+            yield from _card_lines(inner, language, depth + 1)
+        elif isinstance(inner, list) and all(isinstance(one, Mapping) for one in inner):
+            for number, one in enumerate(inner, 1):
+                yield f"{pad}{key} {number}:"
+                yield from _card_lines(one, language, depth + 1)
+        else:
+            yield f"{pad}{key}: {'-' if inner is None else inner}"
+
+
 def show_preview(here: Door, one: Preview) -> None:
     """Show a preview: its table or card, and what the checks say of the view."""
     if here.as_json:
@@ -41,14 +101,7 @@ def show_preview(here: Door, one: Preview) -> None:
         )
         return
     here.say("preview.title", product=one.product, kind=f"label.product.{one.kind}")
-    if one.columns:
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(*one.columns, box=None, pad_edge=False)
-        for row in one.rows[:20]:
-            table.add_row(*["-" if value is None else str(value) for value in row])
-        Console(highlight=False).print(table)
+    print_table(one.columns, one.rows[:20])
     for key, value in one.card.items():
         print(f"  {key}: {value}")
     for code, params in one.remarks:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 from sqlalchemy import Connection, insert, select
 
-from export_gate.exports import Export, get_export, move
+from export_gate.evidence import read_evidence, read_file
+from export_gate.exports import Export, folder_of, get_export, move
 from export_gate.schema import review
 from export_gate.states import ExportState
 from jobs.runs import get_job
@@ -39,6 +41,29 @@ class Review:
     reason: str
     digest: str
     at: str
+
+
+def inspect(domain: Domain, session: Session, identity: str) -> Mapping[str, bytes]:
+    """Give the files that would leave, by name, to somebody who decides on them; the look is on the log (E1, L2).
+
+    Its tenant does not see a product before it is released, whoever asks for it there.
+
+    Raises:
+        NotPermittedError: the person decides on no exports, or on this one not: it is their own matter (law 6).
+        DefinitionError: the gate has made nothing, or kept it in.
+        GateRefusedError: evidence or a file is not what was recorded.
+    """
+    session.check(Permission.EXPORT_INSPECT)
+    with domain.change(session.actor) as change:
+        check_still_active(change, session)
+        found = get_export(change.connection, identity)
+        _check_not_own(change.connection, session, found)
+        if found.evidence_digest is None or found.state is ExportState.REFUSED:
+            raise DefinitionError("export.nothing-made", export=identity)
+        folder = folder_of(domain, identity)
+        files = read_evidence(folder, found.evidence_digest)["files"]
+        change.record(Kind.EXPORT_INSPECTED, _subjects(change.connection, found), {"evidence": found.evidence_digest})
+        return {str(one["name"]): read_file(folder, one) for one in files}
 
 
 def vote(domain: Domain, session: Session, identity: str, decision: Decision, *, reason: str, digest: str) -> Export:

@@ -51,6 +51,7 @@ class Kind(StrEnum):
     BUDGET_CHARGED = "budget.charged"
     PRODUCT_MADE = "product.made"
     EXPORT_CHECKED = "export.checked"
+    EXPORT_INSPECTED = "export.inspected"
     EXPORT_REVIEWED = "export.reviewed"
     EXPORT_APPROVED = "export.approved"
     EXPORT_REFUSED = "export.refused"

@@ -40,6 +40,7 @@ class Permission(StrEnum):
     DATASET_GRADE = "dataset:grade"
     DATASET_IMPORT = "dataset:import"
     EXPORT_APPROVE = "export:approve"
+    EXPORT_INSPECT = "export:inspect"
     EXPORT_READ = "export:read"
     EXPORT_REQUEST = "export:request"
     EXPORT_REVIEW = "export:review"
@@ -67,6 +68,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
             Permission.BUDGET_READ,
             Permission.CATALOGUE_READ,
             Permission.EXPORT_APPROVE,
+            Permission.EXPORT_INSPECT,
             Permission.EXPORT_READ,
             Permission.JOB_READ,
             Permission.ORGANISATION_REGISTER,
@@ -81,6 +83,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
         {
             Permission.BUDGET_READ,
             Permission.CATALOGUE_READ,
+            Permission.EXPORT_INSPECT,
             Permission.EXPORT_READ,
             Permission.EXPORT_REVIEW,
             Permission.JOB_READ,

@@ -374,6 +374,15 @@ OPERATIONS: tuple[Operation, ...] = (
         TENANT,
     ),
     Operation(
+        "review.inspect",
+        Stage.IN_REVIEW,
+        "reviewer",
+        Permission.EXPORT_INSPECT,
+        lambda w, s: review.inspect(w.domain, s, w.ids["export"]),
+        (Kind.EXPORT_INSPECTED,),
+        "export",
+    ),
+    Operation(
         "review.vote approve",
         Stage.IN_REVIEW,
         "reviewer",

@@ -80,6 +80,15 @@ def show(export: str) -> None:
         here.give_rows(["decision", "reason", "at"], [(v.decision, v.reason, v.at) for v in votes])
 
 
+def inspect(export: str, rows: Annotated[int, typer.Option(min=1, max=1000)] = 50) -> None:
+    """Look at what would leave, before deciding on it: the table's first rows, the card, and every file's digest."""
+    from console.showing import show_files
+    from export_gate.review import inspect as look
+
+    here = door()
+    show_files(here, look(here.domain, here.session, export), rows)
+
+
 def approve(export: str, reason: Annotated[str, typer.Option()], digest: Annotated[str, typer.Option()] = "") -> None:
     """Approve: as one of two reviewers, or as the authority after them; the authority's approval signs the release."""
     _decide(export, reason, digest, agree=True)
@@ -172,6 +181,7 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "request": request,
     "check": check,
     "show": show,
+    "inspect": inspect,
     "approve": approve,
     "refuse": refuse,
     "release": release,

@@ -55,13 +55,9 @@ def show(scenario: str, dataset: str, rows: Annotated[int, typer.Option(min=1, m
     if here.as_json:
         here.give({"dataset": dataset, "columns": head.columns, "rows": head.rows, "record": head.record})
         return
-    from rich.console import Console
-    from rich.table import Table
+    from console.showing import print_table
 
-    table = Table(*head.columns, box=None, pad_edge=False)
-    for row in head.rows:
-        table.add_row(*["-" if value is None else str(value) for value in row])
-    Console(highlight=False).print(table)
+    print_table(head.columns, head.rows)
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {"build": build, "list": list_all, "show": show}

@@ -28,6 +28,7 @@ PERIOD: Final = 100_000
 _NEEDED_V1: Final = ("memory", "pids", "cpu", "cpuacct")
 _NEEDED_V2: Final = ("memory", "pids", "cpu")
 _KILL_SECONDS: Final = 20.0
+_PAUSE: Final = 0.005
 
 
 @dataclass(frozen=True)
@@ -125,11 +126,20 @@ class Group:
                 (self.folders["freezer"] / "freezer.state").write_text(state, encoding="ascii")
 
     def remove(self) -> None:
-        """Kill what lives and remove the folders; a group that is not there is no error."""
-        self.kill()
+        """Kill what lives and remove the folders; a group that is not there is no error.
+
+        A process that is dying has left the listing but still holds its folder for a moment, so that the removal is also the proof
+        that every process has closed its files.
+
+        Raises:
+            MissingPartError: something survives.
+        """
+        deadline = time.monotonic() + _KILL_SECONDS
         for folder in self.folders.values():
-            with contextlib.suppress(FileNotFoundError):
-                folder.rmdir()
+            while not _removed(folder):
+                if time.monotonic() > deadline:
+                    raise MissingPartError("jail.will-not-die", processes=len(self.members()))
+                self.kill()
 
     def cpu_seconds(self) -> float:
         """Processor seconds of all processes that ever were in the group."""
@@ -149,6 +159,18 @@ class Group:
         if self.unified:
             return _field(self.folders[""] / "memory.events", "oom_kill") > 0
         return _field(self.folders["memory"] / "memory.oom_control", "oom_kill") > 0
+
+
+def _removed(folder: Path) -> bool:
+    """Try to remove a folder; False, after a short pause, while something holds it."""
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        time.sleep(_PAUSE)
+        return False
+    return True
 
 
 def _number(path: Path) -> int:

@@ -7,6 +7,7 @@ import json
 import os
 import platform
 import secrets
+import select
 import shutil
 import socket
 import subprocess
@@ -295,6 +296,19 @@ def survivors(uid: int, baits: Planted) -> tuple[int, ...]:
             status = (path / "status").read_text(encoding="utf-8")
         except OSError:
             continue
-        if f"\nUid:\t{uid}\t" in status and "\nState:\tZ" not in status:
+        if f"\nUid:\t{uid}\t" in status and _stays(int(path.name)):
             found.append(int(path.name))
     return tuple(found)
+
+
+def _stays(pid: int) -> bool:
+    """Tell whether a process is still there after a second; one that is only dying is not."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        ready, _, _ = select.select([descriptor], [], [], 1.0)
+        return not ready
+    finally:
+        os.close(descriptor)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from console.demo.acts_work import supervise
+from console.demo.story import summary
 from export_gate.exports import request as request_export
 from export_gate.release import fetch
 from jobs.jail import cgroup
@@ -239,3 +240,18 @@ def test_the_other_tenant_works_on(played: Played) -> None:
     head = first_rows(played.play.stage, played.session("wang"), played.play.ids["medical"], "health.visits", 2)
     assert len(head.rows) == 2
     assert [path.name for path in (played.home / "sealed").iterdir()] == [played.play.ids["medical.grant"]]
+
+
+def test_the_story_leaves_a_domain_to_explore(played: Played) -> None:
+    """What ``shuzha demo --json`` ends with is true of the folder that it names."""
+    told = summary(played.play)
+    assert told["home"] == str(played.home)
+    for person in told["persons"]:
+        token = Path(person["token_file"])
+        assert token.stat().st_mode & 0o777 == 0o600
+        if person["organisation"] != TENANT:
+            assert authenticate(played.play.stage, token.read_text()).login == person["name"]
+    released = {one["product"] for one in told["exports"] if one["release"] is not None}
+    assert released == {"visits_by_district", "visits_by_department", "readmission_risk"}
+    assert all(Path(one["release"]).is_dir() for one in told["exports"] if one["release"])
+    assert told["log"]["size"] == len(played.log())

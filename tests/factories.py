@@ -202,9 +202,9 @@ def _copy_rows(source: Database, url: str) -> None:
     migrating.upgrade(url)
     with source.read() as old, Database(url).write() as new:
         for table in metadata.sorted_tables:
-            rows = [row._asdict() for row in old.execute(select(table))]
-            if rows:
-                new.execute(insert(table), rows)
+            for row in old.execute(select(table)):
+                # None given for a JSON column would be stored as the JSON value null.
+                new.execute(insert(table).values(**{k: v for k, v in row._asdict().items() if v is not None}))
 
 
 def found(home: Path, url: str | None = None) -> World:

@@ -116,7 +116,8 @@ def _installer(*words: str) -> list[str | Path]:
 
 def _install_locked() -> None:
     # pip has no sync: what is already there is renewed, what is no longer locked stays until .venv is made anew.
-    source: list[str | Path] = [LOCK] if uv_runs() else ["-r", LOCK]
+    # Compiled now: in the jail the libraries are read-only, so what is not compiled would be compiled anew at every run.
+    source: list[str | Path] = ["--compile-bytecode", LOCK] if uv_runs() else ["-r", LOCK]
     run([*_installer("sync"), "--require-hashes", *source], why="Python packages")
 
 

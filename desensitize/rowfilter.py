@@ -152,6 +152,7 @@ def _number(text: str) -> Any:
 
 def _builders() -> dict[Any, Any]:
     """Every inner node that is allowed, and how Spark says it."""
+    from pyspark.sql import functions as F  # noqa: N812
     from sqlglot import exp
 
     return {
@@ -167,6 +168,6 @@ def _builders() -> dict[Any, Any]:
         exp.LT: lambda left, right: left < right,
         exp.LTE: lambda left, right: left <= right,
         exp.Is: lambda value, null: value.eqNullSafe(null),
-        exp.Like: lambda value, pattern: value.like(pattern),
+        exp.Like: F.like,
         exp.Between: lambda value, low, high: value.between(low, high),
     }

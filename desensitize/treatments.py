@@ -35,7 +35,7 @@ class Treatment(ABC):
     def parameters(self) -> dict[str, int | str]:
         """The parameters for the record: whole numbers and text only."""
         values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return {name: value if isinstance(value, int | str) else encode(value).decode() for name, value in values}
+        return {name: _plain(value) for name, value in values}
 
 
 @dataclass(frozen=True)
@@ -299,6 +299,18 @@ class Prefix(ValueTreatment):
         from pyspark.sql import functions as F  # noqa: N812
 
         return F.left(F.trim(value), F.lit(self.length))
+
+
+def _plain(value: object) -> int | str:
+    match value:
+        case int():
+            return int(value)
+        case str():
+            return str(value)
+        case tuple():
+            return encode(value).decode()
+        case _:
+            raise TypeError("a parameter is a number, a text or a list of texts")
 
 
 def _check(holds: bool) -> None:

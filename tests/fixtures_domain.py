@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +18,20 @@ from tests.factories import Stage, World, found, walk
 WorldAt = Callable[[Stage], World]
 
 
+MEMORY = Path("/dev/shm")
+
+
+@contextmanager
+def quick_folder() -> Iterator[Path]:
+    """Make a folder in memory where there is one: every transaction syncs the disk, and a test's disk holds nothing to keep."""
+    place = MEMORY if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) else None
+    folder = Path(tempfile.mkdtemp(prefix="shuzha-test-", dir=place))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
 @pytest.fixture
 def unit_storage(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let domains of this test keep their folders unsealed."""
@@ -20,9 +39,8 @@ def unit_storage(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def world_templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorldAt]:
+def world_templates() -> Iterator[WorldAt]:
     """One world a stage that nobody but this fixture changes."""
-    folder = tmp_path_factory.mktemp("worlds")
     made: dict[Stage, World] = {}
 
     def give(stage: Stage) -> World:
@@ -32,25 +50,21 @@ def world_templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorldA
             made[stage] = found(home) if stage is Stage.FOUNDED else walk(give(Stage(stage - 1)).copy(home), stage)
         return made[stage]
 
-    yield give
-    made.clear()
+    with quick_folder() as folder:
+        yield give
 
 
 @pytest.fixture
-def world_at(world_templates: WorldAt, unit_storage: None, tmp_path: Path) -> WorldAt:
+def world_at(world_templates: WorldAt, unit_storage: None) -> Iterator[WorldAt]:
     """Give a world of the test's own at a stage, on SQLite."""
-    count = 0
-
-    def give(stage: Stage) -> World:
-        nonlocal count
-        count += 1
-        return world_templates(stage).copy(tmp_path / f"world-{count}" / "home")
-
-    return give
+    numbers = itertools.count()
+    with quick_folder() as folder:
+        yield lambda stage: world_templates(stage).copy(folder / f"world-{next(numbers)}" / "home")
 
 
 @pytest.fixture
-def world_on(world_templates: WorldAt, unit_storage: None, database_url: str, tmp_path: Path) -> WorldAt:
+def world_on(world_templates: WorldAt, unit_storage: None, database_url: str) -> Iterator[WorldAt]:
     """Give a world of the test's own at a stage, once on SQLite and once on PostgreSQL; only once a test."""
     url = None if database_url.startswith("sqlite") else database_url
-    return lambda stage: world_templates(stage).copy(tmp_path / "home", url)
+    with quick_folder() as folder:
+        yield lambda stage: world_templates(stage).copy(folder / "home", url)

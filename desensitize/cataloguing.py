@@ -9,6 +9,7 @@ from desensitize.classify import suggest
 from lineage.canonical import Json
 from sandbox.access import Session
 from sandbox.catalogue import columns_of, get_dataset, latest_version, store_suggestions
+from sandbox.columns import Role
 from sandbox.domain import Domain
 from sandbox.roles import Permission
 
@@ -42,8 +43,10 @@ def classify_dataset(
     for column in columns:
         values = rows[column.name].dropna().astype(str).unique()[:SAMPLE].tolist()
         one = suggest(column.name, "", values)
+        # Whatever its values look like: the key by which subjects are counted is an identifier.
+        role = Role.DIRECT_IDENTIFIER if column.name == found.subject_column else one.role
         suggestions[column.name] = {
-            "role": one.role.value,
+            "role": role.value,
             "grade": int(one.grade),
             "entity": str(one.entity or ""),
             "confidence": f"{float(one.confidence):.2f}",

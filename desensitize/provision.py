@@ -8,6 +8,7 @@ read holds no key, path, filter or name of RAW; on any failure nothing is left a
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from desensitize.output import digest_of, leftovers, rows_of
 from desensitize.policy import RULES_VERSION, ColumnPlan, Plan
@@ -102,7 +102,7 @@ def _all_or_nothing(into: Path) -> Iterator[Path]:
     from py4j.protocol import Py4JError
     from pyspark.errors import PySparkException
 
-    partial = into.with_name(f".{into.name}.{uuid4().hex}")
+    partial = into.with_name(f".{into.name}.{secrets.token_hex(8)}")
     try:
         yield partial
         partial.rename(into)

@@ -19,7 +19,7 @@ from export_gate.evidence import Evidence, Source, write_evidence
 from export_gate.exports import Export, find_product, folder_of, get_export, move
 from export_gate.finding import Finding, Verdict, worst
 from export_gate.findings import findings_from_json
-from export_gate.gatekeeper import Gatekeeper
+from export_gate.gatekeeper import Gatekeeper, WorkerFailedError
 from export_gate.lanes import question_of
 from export_gate.ledger import Caps, Claim, admit, question_key, store_answer, stored_answer
 from export_gate.origins import column_sources, feature_sources
@@ -61,7 +61,7 @@ class Case:
     tables: Mapping[str, Provisioned]
     sources: tuple[Source, ...]
     subjects: Mapping[str, str]
-    kinds: frozenset[SubjectKind]
+    kinds: Mapping[str, SubjectKind]
     grade: Grade
 
     @property
@@ -94,6 +94,11 @@ def check_export(gate: Gatekeeper, identity: str, caps: Caps | None = None) -> E
         finding = Finding("budget.limit", 1, Verdict.BLOCK, "gate.over-budget")
         _settle(domain, case, Made((), (finding,), {}))
         raise
+    except WorkerFailedError as error:
+        # One sentence for whatever went wrong on the data: which error it was would be an answer from the data (law 8).
+        hidden = {"code": error.code}
+        finding = Finding("gate.description", 1, Verdict.CANNOT_CHECK, "gate.not-carried-out", evidence=hidden)
+        made = Made((), (finding,), {})
     except DefinitionError as error:
         # The description could not be carried out: a check that could not run is "cannot check" (law 7).
         finding = Finding("gate.description", 1, Verdict.CANNOT_CHECK, error.code, error.params)
@@ -150,7 +155,7 @@ def open_case(domain: Domain, identity: str) -> Case:
         tables=tables,
         sources=tuple(sources),
         subjects={name: one.subject_column for name, one in datasets.items() if one.subject_column},
-        kinds=frozenset(one.subject_kind for one in datasets.values() if one.subject_kind),
+        kinds={name: one.subject_kind for name, one in datasets.items() if one.subject_kind},
         grade=max(grades),
     )
 
@@ -182,14 +187,14 @@ def _statistic(gate: Gatekeeper, case: Case, product: StatisticProduct, caps: Ca
 
     question = question_of(product, case.columns, case.spec.steps, case.subjects)
     cost = price(question)
-    key = question_key(question.canonical() + _shape(question), [table.id for table in case.tables.values()])
-    (universe,) = case.kinds
-    read = {name: case.tables[name].dataset for name in question.query.tables}
+    read = {name: case.tables[name] for name in question.query.tables}
+    key = question_key(question.canonical() + _shape(question), [f"{name}={table.id}" for name, table in read.items()])
+    (universe,) = {case.kinds[name] for name in read if name in case.kinds}
     claim = Claim(
         question=key,
         export=case.export.id,
         universe=universe.value,
-        datasets=tuple(sorted(set(read.values()))),
+        datasets=tuple(sorted({table.dataset for table in read.values()})),
         tenant=case.tenant,
         scenario=case.scenario,
         rho=cost.rho,
@@ -237,6 +242,10 @@ def _table(gate: Gatekeeper, case: Case, product: TableProduct) -> Made:
 
 
 def _model(gate: Gatekeeper, case: Case, product: ModelProduct) -> Made:
+    if product.train_on != "view":
+        # Training on inputs is the exception that a policy must open with the authority's reason; none does yet (P2, law 7).
+        finding = Finding("policy.train-on-input", 1, Verdict.BLOCK, "policy.train-on-input")
+        return Made((), (finding,), {})
     rows = parse_rows(product.features, case.columns, case.spec.steps)
     result = _work(gate, case)
     files = model_files(result["onnx"], result["card"]) if result["onnx"] else ()

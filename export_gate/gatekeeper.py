@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import secrets
 import shutil
@@ -12,8 +13,12 @@ from typing import Any
 
 from jobs.jail.runtimes import python_runtime, with_sources
 from jobs.jail.spec import Ending, Jail, JailSpec, Limits
-from lineage.errors import DefinitionError, MissingPartError
+from lineage.errors import DefinitionError
 from sandbox.domain import Domain
+
+
+class WorkerFailedError(DefinitionError):
+    """The worker refused a description on this data, or died over it; which of the two, and why, can depend on the data (law 8)."""
 
 
 GATE_UID = 199_999
@@ -33,28 +38,59 @@ class Gatekeeper:
         """Carry a request out on tables (input name → opened Delta folder); gives the worker's plain result.
 
         Raises:
-            MissingPartError: the worker died or left no result: a check that could not run (law 7).
-            DefinitionError: the description itself was refused.
+            MissingPartError: the jail could not be made (law 7).
+            WorkerFailedError: the description was refused on these tables, or the worker died.
         """
+        works = (self.domain.home / "run" / "work").resolve()
+        self._sweep(works)
         name = f"gate-{secrets.token_hex(12)}"
-        workspace = (self.domain.home / "run" / "work" / name).resolve()
+        workspace = works / name
         workspace.mkdir(mode=0o700, parents=True)
+        with (works / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return self._work_in(name, workspace, request, job, tables)
+
+    def _work_in(
+        self, name: str, workspace: Path, request: Mapping[str, Any], job: Path, tables: Mapping[str, Path]
+    ) -> dict[str, Any]:
         try:
             spec = self._spec(name, workspace, request, job, tables)
             self.jail.prepare(spec)
             try:
                 outcome = self.jail.run(spec, lambda: False)
                 if outcome.ending is not Ending.DONE:
-                    raise MissingPartError("gate.worker-died", ending=outcome.ending.value, log=_tail(outcome.log))
+                    self._keep_log(name, outcome.log)
+                    raise WorkerFailedError("gate.worker-died")
                 collected = {item.name: item.path for item in self.jail.collect(spec, workspace / "taken")}
                 result = json.loads(collected["result.json"].read_text(encoding="utf-8"))
             finally:
                 self.jail.cleanup(spec)
         finally:
             shutil.rmtree(workspace, ignore_errors=True)
+            workspace.with_name(f"{name}.lock").unlink(missing_ok=True)
         if "refused" in result:
-            raise DefinitionError(result["refused"]["code"], **result["refused"]["params"])
+            raise WorkerFailedError(result["refused"]["code"], **result["refused"]["params"])
         return dict(result)
+
+    def _sweep(self, works: Path) -> None:
+        """Clear what a killed check left: its lock can be taken, its result may hold what was never released."""
+        for lock_path in sorted(works.glob("gate-*.lock")):
+            with lock_path.open("w") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    continue
+                workspace = lock_path.with_suffix("")
+                self.jail.cleanup(JailSpec(name=workspace.name, workspace=workspace, uid=GATE_UID, argv=("/nothing",)))
+                shutil.rmtree(workspace, ignore_errors=True)
+                lock_path.unlink(missing_ok=True)
+
+    def _keep_log(self, name: str, log: Path) -> None:
+        """Keep a dead worker's log for the maintainer; nothing of it is told, for an engine's error can quote values (law 8)."""
+        folder = self.domain.home / "run" / "broken"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if log.is_file():
+            shutil.copyfile(log, folder / f"{name}.log")
 
     def _spec(
         self, name: str, workspace: Path, request: Mapping[str, Any], job: Path, tables: Mapping[str, Path]
@@ -77,9 +113,3 @@ class Gatekeeper:
             read_only={**runtime.read_only, **mounts, "/job": frozen, "/request": asked},
             limits=LIMITS,
         )
-
-
-def _tail(log: Path) -> str:
-    """The last line of the worker's log, for the maintainer; the worker is our code and logs no row."""
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.is_file() else []
-    return ascii(lines[-1])[:200] if lines else ""

@@ -137,7 +137,7 @@ def _over(spending: Spending, claim: Claim) -> BudgetError:
     """Say which limit is passed; what is left only of the asker's own limits: the others would tell what other tenants do (D1)."""
     limit, asked = f"label.limit.{spending.limit}", decimal(claim.rho)
     if spending.limit not in {"tenant", "scenario"}:
-        return BudgetError("budget.spent-by-all", limit=limit, asked=asked)
+        return BudgetError("budget.spent-by-all", limit="label.limit.universe", asked=asked)
     epsilon = decimal(epsilon_within(spending.left, claim.delta), places=2)
     return BudgetError("budget.spent", limit=limit, asked=asked, left=decimal(spending.left), epsilon=epsilon)
 
@@ -149,19 +149,18 @@ def store_answer(change: Change, question: str, answer: str) -> None:
 
 
 def spendings(connection: Connection, claim: Claim, caps: Caps) -> list[Spending]:
-    """Give every limit that a claim falls under, with what is spent of each."""
+    """Give every limit that a claim falls under, with what is spent of each; the asker's own first, for only those are told."""
     made = charges(connection, claim.universe)
     limits = [
-        Spending("universe", claim.universe, caps.universe, _sum(made)),
-        Spending("tenant", claim.tenant, caps.tenant, _sum(one for one in made if one.tenant == claim.tenant)),
         Spending(
             "scenario", claim.scenario, caps.scenario, _sum(one for one in made if one.scenario == claim.scenario)
         ),
+        Spending("tenant", claim.tenant, caps.tenant, _sum(one for one in made if one.tenant == claim.tenant)),
     ]
     for dataset in claim.datasets:
         spent = _sum(one for one in made if dataset in one.datasets)
         limits.append(Spending("dataset", dataset, caps.dataset, spent))
-    return limits
+    return [*limits, Spending("universe", claim.universe, caps.universe, _sum(made))]
 
 
 def charges(connection: Connection, universe: str) -> list[Charged]:

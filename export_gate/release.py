@@ -6,6 +6,7 @@ after a crash, byte for byte but for the proof's checkpoint.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -63,8 +64,11 @@ def release(domain: Domain, identity: str) -> Path:
     if found.state is not ExportState.RELEASED:
         found = _fix(domain, identity)
     target = domain.home / "releases" / identity
-    if not (target / MANIFEST).exists():
-        _build(domain, found, target)
+    with (target.parent / f".{identity}.lock").open("w") as lock:
+        # The officer's approval and the tenant's fetch may both come here: one builds, the other finds it whole.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (target / MANIFEST).exists() or not target.with_suffix(".zip").exists():
+            _build(domain, found, target)
     return target
 
 
@@ -163,6 +167,7 @@ def _build(domain: Domain, found: Export, target: Path) -> None:
     (fresh / SIGNATURE).write_text(domain.release_signer.sign(statement(manifest)), encoding="utf-8")
     (fresh / PROOF).write_text(_proof(domain, manifest), encoding="utf-8")
     zip_folder(fresh, target.with_suffix(".zip"))
+    os.sync()
     shutil.rmtree(target, ignore_errors=True)
     fresh.replace(target)
 
@@ -194,10 +199,12 @@ def fetch(domain: Domain, session: Session, identity: str, into: Path) -> Path:
     """
     session.check(Permission.EXPORT_READ)
     target = into / identity
-    if target.exists():
+    if os.path.lexists(target) or os.path.lexists(target.with_suffix(".zip")):
         raise DefinitionError("export.target-exists", path=str(target))
     with domain.read() as connection:
         found = get_export(connection, identity, session)
+        # The recipient alone: staff who may read about an export look at it where that is logged (E4).
+        session.check_own(get_job(connection, found.job).tenant)
     if found.state is not ExportState.RELEASED:
         raise DefinitionError("export.not-released", export=identity)
     source = release(domain, identity)
@@ -207,6 +214,8 @@ def fetch(domain: Domain, session: Session, identity: str, into: Path) -> Path:
         change.record(Kind.RELEASE_FETCHED, record_subjects(change, found), {"person": session.login})
     into.mkdir(parents=True, exist_ok=True)
     shutil.copytree(source, target)
-    shutil.copyfile(source.with_suffix(".zip"), target.with_suffix(".zip"))
+    # "x" refuses a link that somebody put there meanwhile.
+    with target.with_suffix(".zip").open("xb") as copy:
+        copy.write(source.with_suffix(".zip").read_bytes())
     os.sync()
     return target

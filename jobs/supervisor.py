@@ -33,7 +33,7 @@ from lineage.clock import stamp
 from lineage.errors import DefinitionError, GateRefusedError, MissingPartError, NotPermittedError, ShuzhaError
 from sandbox.agreements import reason_not_to_work
 from sandbox.domain import Domain
-from sandbox.grants import Grant, Zone, live_grant, tables_of, zone_opened
+from sandbox.grants import Grant, Provisioned, Zone, live_grant, tables_of, zone_opened
 from sandbox.parties import FIRST_UID, get_organisation, get_person
 from sandbox.states import PersonState
 from sandbox.storage import sweep
@@ -54,6 +54,7 @@ class _Task:
     job: Job
     spec: JobSpec
     grant: Grant
+    tables: Mapping[str, Provisioned]
     uid: int
 
 
@@ -96,7 +97,9 @@ class Supervisor:
             left = interrupted(connection)
         for found in left:
             shutil.rmtree(outbox_of(self.domain, found.id), ignore_errors=True)
-            if found.state is RunState.PREPARING:
+            if found.state is RunState.PREPARING and found.cancel_asked is not None:
+                move(self.domain, found.id, RunState.CANCELLED, "reason.cancelled")
+            elif found.state is RunState.PREPARING:
                 move(self.domain, found.id, RunState.QUEUED, "reason.requeued")
             else:
                 move(self.domain, found.id, RunState.FAILED, "reason.supervisor-died")
@@ -117,12 +120,14 @@ class Supervisor:
         except ShuzhaError as error:
             move(self.domain, found.id, RunState.FAILED, error.code)
             return
-        move(self.domain, found.id, RunState.PREPARING, "reason.preparing")
         try:
+            move(self.domain, found.id, RunState.PREPARING, "reason.preparing")
             with zone_opened(self.domain, task.grant, ZONES[found.stage]) as folder:
                 self._run_in_jail(task, folder)
         except ShuzhaError as error:
             self._fail(found.id, error.code)
+        except Exception:  # noqa: BLE001 - the process boundary: one tenant's run must not stop everybody's (D1)
+            self._fail(found.id, "reason.platform-failed")
 
     def _task(self, found: Run) -> _Task:
         at = stamp(self.domain.now())
@@ -131,9 +136,14 @@ class Supervisor:
             check_can_start(connection, found, job, at)
             grant = live_grant(connection, job.scenario, at)
             uid = get_organisation(connection, job.tenant).uid
+            tables = tables_of(connection, grant, ZONES[found.stage])
         if uid is None:
             raise MissingPartError("run.no-uid", tenant=job.tenant)
-        return _Task(found, job, load_job(frozen_folder(self.domain, job)), grant, uid)
+        spec = load_job(frozen_folder(self.domain, job))
+        absent = sorted(set(spec.inputs.values()) - set(tables))
+        if absent:
+            raise DefinitionError("job.table-not-granted", tables=", ".join(absent))
+        return _Task(found, job, spec, grant, tables, uid)
 
     def _run_in_jail(self, task: _Task, folder: Path) -> None:
         spec = self._jail_spec(task, folder)
@@ -157,12 +167,10 @@ class Supervisor:
 
     def _jail_spec(self, task: _Task, folder: Path) -> JailSpec:
         chosen = task.spec.runs[task.run.position]
-        with self.domain.read() as connection:
-            tables = tables_of(connection, task.grant, ZONES[task.run.stage])
         workspace = _workspace(self.domain, task.run.id)
         shutil.rmtree(workspace, ignore_errors=True)
         workspace.mkdir(mode=0o700, parents=True)
-        mounts = {f"/in/{name}": folder / tables[source].id for name, source in task.spec.inputs.items()}
+        mounts = {f"/in/{name}": folder / task.tables[source].id for name, source in task.spec.inputs.items()}
         runtime = _runtime(chosen, self.jars)
         return JailSpec(
             name=task.run.id,
@@ -198,10 +206,10 @@ class Supervisor:
         return f"reason.ended.{outcome.ending}"
 
     def _keep_log(self, task: _Task, outcome: Outcome) -> None:
-        """Keep the log beside the domain; who may read it is decided where it is shown (law 8)."""
+        """Keep a development run's log; what a production run says over full rows is not heard, so it is not kept (law 8)."""
         target = log_of(self.domain, task.run.id)
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if outcome.log.is_file():
+        if task.run.stage is Stage.DEVELOPMENT and outcome.log.is_file():
             shutil.copyfile(outcome.log, target)
 
     def _fail(self, identity: str, reason: str) -> None:
@@ -261,13 +269,18 @@ def frozen_folder(domain: Domain, job: Job) -> Path:
 
 
 def outbox_of(domain: Domain, run_id: str) -> Path:
-    """Where the collected outbox of a run lies: root-only, read by the gate alone."""
-    return domain.home / "run" / "outbox" / run_id
+    """Where the collected outbox of a run lies: root-only, read by the gate alone, gone with its tenant (law 10)."""
+    return _held(domain, run_id) / "outbox" / run_id
 
 
 def log_of(domain: Domain, run_id: str) -> Path:
-    """Where the log of a run lies."""
-    return domain.home / "run" / "logs" / f"{run_id}.log"
+    """Where the log of a development run lies."""
+    return _held(domain, run_id) / "logs" / f"{run_id}.log"
+
+
+def _held(domain: Domain, run_id: str) -> Path:
+    with domain.read() as connection:
+        return domain.held(get_job(connection, get_run(connection, run_id).job).tenant)
 
 
 def _works(domain: Domain) -> Path:
@@ -296,6 +309,7 @@ def _job_copy(domain: Domain, task: _Task, workspace: Path) -> Path:
         "tables": {name: f"/in/{name}" for name in task.spec.inputs},
         "steps": [[name, sql] for name, sql in task.spec.steps.items()],
     }
+    shutil.rmtree(target / "run.json", ignore_errors=True)
     (target / "run.json").write_text(json.dumps(told), encoding="utf-8")
     for path in (target, *target.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)

@@ -38,6 +38,7 @@ class Kind(StrEnum):
     TABLE_PROVISIONED = "table.provisioned"
     KEY_CREATED = "key.created"
     KEY_DESTROYED = "key.destroyed"
+    VIEW_SHOWN = "view.shown"
     JOB_SUBMITTED = "job.submitted"
     RUN_QUEUED = "run.queued"
     RUN_ADVANCED = "run.advanced"

@@ -58,6 +58,10 @@ class Domain:
         """The RAW folder of a dataset; no tenant's code ever runs there (P1)."""
         return self.home / "raw" / dataset
 
+    def held(self, tenant: str) -> Path:
+        """What is kept of a tenant's runs (outboxes, development logs); removed when its agreement ends (law 10)."""
+        return self.home / "held" / tenant
+
     def sealed(self, grant: str, zone: str) -> Path:
         """The sealed folder of one zone of a grant (D1, D3)."""
         return self.home / "sealed" / grant / zone

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -114,9 +115,22 @@ def zone_opened(domain: Domain, found: Grant, zone: Zone) -> Iterator[Path]:
     sealed = domain.sealed(found.id, zone)
     key = domain.keys.zone_key(found.tenant, found.id, zone)
     if not sealed.exists():
-        domain.storage.create(sealed, key)
+        _make_sealed(domain, sealed, key)
     with domain.storage.opened(sealed, key, domain.mounts) as folder:
         yield folder
+
+
+def _make_sealed(domain: Domain, sealed: Path, key: bytes) -> None:
+    """Make a sealed folder beside its place: neither a crash nor a second opener may leave a half-made one there."""
+    sealed.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (sealed.parent / ".making.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if sealed.exists():
+            return
+        fresh = sealed.with_name(f".{sealed.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        domain.storage.create(fresh, key)
+        fresh.rename(sealed)
 
 
 def ensure_key(domain: Domain, found: Grant) -> None:
@@ -249,9 +263,11 @@ def _destroy(domain: Domain, session: Session, tenant: str) -> None:
             shutil.rmtree(domain.home / "sealed" / one, ignore_errors=True)
         if owed.tenant:
             domain.keys.destroy_tenant(tenant)
+            shutil.rmtree(domain.held(tenant), ignore_errors=True)
         payload: dict[str, Json] = {
             "keys": [*(f"grant:{one}" for one in owed.grants), *([f"tenant:{tenant}"] if owed.tenant else [])],
             "folders_gone": [one for one in owed.grants if not (domain.home / "sealed" / one).exists()],
+            "runs_gone": not domain.held(tenant).exists(),
             "method": "overwrite and unlink; AES-256 crypto-shredding",
         }
         change.record(Kind.KEY_DESTROYED, [tenant, *owed.grants], payload)

@@ -128,7 +128,11 @@ def narrow(domain: Domain, session: Session, identity: str, item: Item) -> None:
         if found.state not in {RequestState.SUBMITTED, RequestState.PROVIDER_APPROVED}:
             raise DefinitionError("request.decided", request=identity)
         wider = next((old for old in found.items if old.dataset == item.dataset), None)
-        if wider is None or not item.within(wider):
+        # Only the table's own provider may add a row condition: after its approval another's could single a person out.
+        by_other = (
+            wider is not None and item.row_filter != wider.row_filter and session.kind is not OrganisationKind.PROVIDER
+        )
+        if wider is None or by_other or not item.within(wider):
             raise DefinitionError("request.not-narrower", dataset=item.dataset)
         _check_item(change.connection, item)
         items = [item if old.dataset == item.dataset else old for old in found.items]

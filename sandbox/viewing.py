@@ -8,6 +8,7 @@ from typing import Any
 
 from lineage.clock import stamp
 from lineage.errors import NotPermittedError
+from lineage.kinds import Kind
 from sandbox.access import Session
 from sandbox.agreements import get_scenario
 from sandbox.domain import Domain
@@ -43,5 +44,14 @@ def first_rows(domain: Domain, session: Session, scenario: str, dataset: str, ro
 
     with zone_opened(domain, found, Zone.VIEW) as folder:
         head = DeltaTable(folder / table.id).to_pyarrow_dataset().head(rows)
+    with domain.change(session.actor) as change:
+        change.record(
+            Kind.VIEW_SHOWN, [table.id, found.id, found.scenario], {"dataset": dataset, "rows": head.num_rows}
+        )
     columns = tuple(head.column_names)
-    return Head(columns, tuple(tuple(row[name] for name in columns) for row in head.to_pylist()), table.record)
+    return Head(columns, tuple(tuple(row[name] for name in columns) for row in head.to_pylist()), told(table.record))
+
+
+def told(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What of a table's record its reader may know: how columns were treated, not how many rows and subjects RAW holds (P1)."""
+    return {"columns": record.get("columns", []), "sample_rate": record.get("sample_rate")}

@@ -133,12 +133,14 @@ def list_all() -> None:
 def show(name: str) -> None:
     """Show a dataset's columns and versions."""
     from sandbox.catalogue import columns_of, get_dataset, versions_of
-    from sandbox.roles import Permission
+    from sandbox.roles import OrganisationKind, Permission
 
     here = door()
     here.session.check(Permission.CATALOGUE_READ)
     with here.domain.read() as connection:
         found = get_dataset(connection, name)
+        if here.session.kind is OrganisationKind.PROVIDER:
+            here.session.check_own(found.provider)
         columns = columns_of(connection, found.id)
         versions = versions_of(connection, found.id)
     if here.as_json:

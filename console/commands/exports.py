@@ -38,8 +38,12 @@ def request(
 def check(export: str) -> None:
     """Make and check the product of an export that waits for it."""
     from export_gate.exports import get_export
+    from sandbox.roles import Permission
 
     here = door()
+    # A check may spend the tenant's budget, so it is for its own processors and for the authority.
+    if not here.session.can(Permission.EXPORT_APPROVE):
+        here.session.check(Permission.EXPORT_REQUEST)
     with here.domain.read() as connection:
         get_export(connection, export, here.session)
     _check(here, export)

@@ -67,9 +67,13 @@ def list_all() -> None:
 
 
 def _identity(name: str) -> str:
+    """Find an organisation for those who may know of it; others hear of the permission first, not whether it exists (D1)."""
     from sandbox.parties import get_organisation
+    from sandbox.roles import Permission
 
-    with door().domain.read() as connection:
+    here = door()
+    here.session.check(Permission.ORGANISATION_REGISTER)
+    with here.domain.read() as connection:
         return get_organisation(connection, name).id
 
 
@@ -155,9 +159,13 @@ def list_persons() -> None:
 
 
 def _person(login: str) -> str:
+    """Find a person for those who may know of them."""
     from sandbox.parties import get_person
+    from sandbox.roles import Permission
 
-    with door().domain.read() as connection:
+    here = door()
+    here.session.check(Permission.PERSON_FILE)
+    with here.domain.read() as connection:
         return get_person(connection, login).id
 
 

@@ -21,8 +21,10 @@ def make(
     from console.formats import read_item, read_until
     from desensitize.granting import check_items
     from sandbox.requests import make as ask
+    from sandbox.roles import Permission
 
     here = door()
+    here.session.check(Permission.REQUEST_MAKE)
     items = [read_item(one) for one in item]
     check_items(here.domain, items)
     identity = ask(
@@ -41,9 +43,12 @@ def narrow(request: str, item: Annotated[str, typer.Option()]) -> None:
     """Cut one item of a request down."""
     from console.formats import read_item
     from desensitize.granting import check_items
+    from sandbox.requests import check_can_decide, get_request
     from sandbox.requests import narrow as cut
 
     here = door()
+    with here.domain.read() as connection:
+        check_can_decide(here.session, get_request(connection, request))
     narrower = read_item(item)
     check_items(here.domain, [narrower])
     cut(here.domain, here.session, request, narrower)

@@ -46,6 +46,10 @@ class Text:
 Resolve = Callable[[exp.Column], Text]
 
 
+LONGEST_TEXT = 4096
+"""Characters that a joined text keeps; no key or label is longer."""
+
+
 def short(canonical: str) -> str:
     """Replace a long canonical text by its digest: steps that double an expression must not double the text each time."""
     if len(canonical) <= LONGEST_CANONICAL:
@@ -141,6 +145,16 @@ def _arithmetic(sign: str, *, commutes: bool = False, divides: bool = False) -> 
         return tried(f"({left.sql} {sign} {divisor})", canonical)
 
     return write
+
+
+def _shortened(write: Callable[[Expressions, exp.Expr], Text]) -> Callable[[Expressions, exp.Expr], Text]:
+    """Cut what joins texts: steps that double a text of chosen rows would exhaust the memory, and that alone answers a question."""
+
+    def cut(at: Expressions, node: exp.Expr) -> Text:
+        text = write(at, node)
+        return tried(f"left({text.sql}, {LONGEST_TEXT})", text.canonical)
+
+    return cut
 
 
 def _comparison(sign: str, *, commutes: bool = False, mirrored: str = "") -> Callable[[Expressions, exp.Expr], Text]:
@@ -371,8 +385,8 @@ HANDLERS: dict[type[exp.Expr], Handler] = {
     exp.Lower: (_ONE, _function("lower")),
     exp.Length: (_ONE, _function("length")),
     exp.Trim: (_ONE, _function("trim")),
-    exp.Concat: (frozenset({"expressions", "safe", "coalesce"}), _function("concat")),
-    exp.DPipe: (_TWO | {"safe"}, _arithmetic("||")),
+    exp.Concat: (frozenset({"expressions", "safe", "coalesce"}), _shortened(_function("concat"))),
+    exp.DPipe: (_TWO | {"safe"}, _shortened(_arithmetic("||"))),
     exp.Year: (_ONE, _date_part),
     exp.Quarter: (_ONE, _date_part),
     exp.Month: (_ONE, _date_part),

@@ -17,7 +17,7 @@ _BATCH = 1024
 """Records in a block; lines are at most 1 MiB."""
 
 
-class _BadObjectError(ValueError):
+class _BadObject(ValueError):  # noqa: N818 - carries a code to the place that knows file and line
     """Carries the message code from inside the JSON parser to the line that knows its number."""
 
 
@@ -81,7 +81,7 @@ def objects(chunks: Iterator[str], source: Source) -> Iterator[tuple[int, Mappin
                 raise DataFileError("import.json-not-object", file=source.shown, line=blank)
             try:
                 yield number, _object(line)
-            except _BadObjectError as error:
+            except _BadObject as error:
                 raise DataFileError(str(error), file=source.shown, line=number, limit=COLUMN_CAP) from None
 
 
@@ -89,9 +89,9 @@ def _object(line: str) -> Mapping[str, Cell]:
     try:
         value = _DECODER.decode(line)
     except (json.JSONDecodeError, RecursionError):
-        raise _BadObjectError("import.json-not-object") from None
+        raise _BadObject("import.json-not-object") from None
     if not isinstance(value, _Flat):
-        raise _BadObjectError("import.json-not-object")
+        raise _BadObject("import.json-not-object")
     if "\\u" in line:
         _check_escapes(value)
     return value
@@ -100,7 +100,7 @@ def _object(line: str) -> Mapping[str, Cell]:
 def _check_escapes(record: Mapping[str, Cell]) -> None:
     for text in (*record, *record.values()):
         if text is not None and ("\0" in text or any("\ud800" <= character <= "\udfff" for character in text)):
-            raise _BadObjectError("import.json-not-text")
+            raise _BadObject("import.json-not-text")
 
 
 class _Flat(dict[str, Cell]):
@@ -111,17 +111,17 @@ def _flat(pairs: list[tuple[str, Any]]) -> _Flat:
     record = _Flat()
     for key, value in pairs:
         if isinstance(value, (dict, list)):
-            raise _BadObjectError("import.json-nested")
+            raise _BadObject("import.json-nested")
         record[key] = ("true" if value else "false") if isinstance(value, bool) else value
     if len(record) != len(pairs):
-        raise _BadObjectError("import.json-repeated-key")
+        raise _BadObject("import.json-repeated-key")
     if len(record) > COLUMN_CAP:
-        raise _BadObjectError("import.too-many-columns")
+        raise _BadObject("import.too-many-columns")
     return record
 
 
 def _no_constant(_: str) -> NoReturn:
-    raise _BadObjectError("import.json-not-object")  # NaN and Infinity are no JSON
+    raise _BadObject("import.json-not-object")  # NaN and Infinity are no JSON
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_flat, parse_float=str, parse_int=str, parse_constant=_no_constant)

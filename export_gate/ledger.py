@@ -1,4 +1,4 @@
-"""The ledger of privacy budget: ρ and δ by subject universe, dataset, tenant and scenario, as exact rationals (law 3, E5).
+"""The ledger of privacy budget: ρ and δ by subject universe, dataset, tenant and scenario, as exact rationals (laws 3 and 4, E5).
 
 A guarantee holds only if everything ever told about the same subjects is added up, whoever asked; so the universe of subjects is
 the first limit, and the others only share it out. For zero-concentrated differential privacy, "the sum stays below the cap" is a

@@ -75,19 +75,24 @@ def _check(tree: Any, columns: dict[str, str], depth: int) -> None:
             _check_column(tree, columns)
         case exp.Literal() | exp.Boolean() | exp.Null():
             return
-        case exp.In():
-            _check_list(tree)
-            for part in (tree.this, *tree.expressions):
-                _check(part, columns, depth - 1)
         case exp.Cast():
             _check_date(tree)
-        case exp.Like() if tree.args.get("escape"):
-            raise DefinitionError("desensitize.filter-part", part="ESCAPE")
-        case _ if type(tree) in _builders():
-            for part in tree.iter_expressions():
+        case _ if type(tree) in _nodes():
+            # A word such as SYMMETRIC hangs on its node as an argument: one that is not known would change the meaning unseen.
+            parts, _ = _nodes()[type(tree)]
+            if {name for name, value in tree.args.items() if value} - (
+                {"negate"} if isinstance(tree, exp.Like) else set()
+            ) != set(parts):
+                raise DefinitionError("desensitize.filter-part", part=type(tree).__name__)
+            for part in _parts(tree, parts):
                 _check(part, columns, depth - 1)
         case _:
             raise DefinitionError("desensitize.filter-part", part=type(tree).__name__)
+
+
+def _parts(tree: Any, names: tuple[str, ...]) -> list[Any]:
+    found = [tree.args[name] for name in names]
+    return [part for one in found for part in (one if isinstance(one, list) else [one])]
 
 
 def _check_column(tree: Any, columns: dict[str, str]) -> None:
@@ -96,11 +101,6 @@ def _check_column(tree: Any, columns: dict[str, str]) -> None:
     if tree.table or not isinstance(tree.this, exp.Identifier) or tree.name.lower() not in columns:
         raise DefinitionError("desensitize.filter-column", column=tree.name or "*")
     tree.this.set("this", columns[tree.name.lower()])
-
-
-def _check_list(tree: Any) -> None:
-    if not tree.expressions or any(tree.args.get(name) for name in ("query", "unnest", "field")):
-        raise DefinitionError("desensitize.filter-part", part="IN")
 
 
 def _check_date(tree: Any) -> None:
@@ -131,12 +131,10 @@ def _build(tree: Any) -> Any:
             return F.lit(bool(tree.this))
         case exp.Null():
             return F.lit(None)
-        case exp.In():
-            return _build(tree.this).isin(*[_build(value) for value in tree.expressions])
-        case exp.Between():
-            return _build(tree.this).between(_build(tree.args["low"]), _build(tree.args["high"]))
         case _:
-            return _builders()[type(tree)](*[_build(part) for part in tree.iter_expressions()])
+            parts, build = _nodes()[type(tree)]
+            value = build(*[_build(part) for part in _parts(tree, parts)])
+            return ~value if tree.args.get("negate") else value
 
 
 def _number(text: str) -> Any:
@@ -150,24 +148,26 @@ def _number(text: str) -> Any:
         raise DefinitionError("desensitize.filter-form") from error
 
 
-def _builders() -> dict[Any, Any]:
-    """Every inner node that is allowed, and how Spark says it."""
+def _nodes() -> dict[Any, tuple[tuple[str, ...], Any]]:
+    """Every inner node that is allowed, its parts in order, and how Spark says it."""
     from pyspark.sql import functions as F  # noqa: N812
     from sqlglot import exp
 
+    one, two = ("this",), ("this", "expression")
     return {
-        exp.And: lambda left, right: left & right,
-        exp.Or: lambda left, right: left | right,
-        exp.Not: lambda value: ~value,
-        exp.Paren: lambda value: value,
-        exp.Neg: lambda value: -value,
-        exp.EQ: lambda left, right: left == right,
-        exp.NEQ: lambda left, right: left != right,
-        exp.GT: lambda left, right: left > right,
-        exp.GTE: lambda left, right: left >= right,
-        exp.LT: lambda left, right: left < right,
-        exp.LTE: lambda left, right: left <= right,
-        exp.Is: lambda value, null: value.eqNullSafe(null),
-        exp.Like: F.like,
-        exp.Between: lambda value, low, high: value.between(low, high),
+        exp.And: (two, lambda left, right: left & right),
+        exp.Or: (two, lambda left, right: left | right),
+        exp.Not: (one, lambda value: ~value),
+        exp.Paren: (one, lambda value: value),
+        exp.Neg: (one, lambda value: -value),
+        exp.EQ: (two, lambda left, right: left == right),
+        exp.NEQ: (two, lambda left, right: left != right),
+        exp.GT: (two, lambda left, right: left > right),
+        exp.GTE: (two, lambda left, right: left >= right),
+        exp.LT: (two, lambda left, right: left < right),
+        exp.LTE: (two, lambda left, right: left <= right),
+        exp.Is: (two, lambda value, known: value.eqNullSafe(known)),
+        exp.Like: (two, F.like),
+        exp.Between: (("this", "low", "high"), lambda value, low, high: value.between(low, high)),
+        exp.In: (("this", "expressions"), lambda value, *listed: value.isin(*listed)),
     }

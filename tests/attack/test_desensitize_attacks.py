@@ -63,6 +63,8 @@ COLUMNS = ["resident_id", "district", "wage", "residentName"]
         pytest.param("wage IN (1, (SELECT 2))", id="a subquery inside a list of constants"),
         pytest.param("district COLLATE nocase = 'a'", id="a collation"),
         pytest.param("[district] = ['a']", id="a list"),
+        pytest.param("wage BETWEEN SYMMETRIC 2 AND 1", id="a word that turns the meaning"),
+        pytest.param("wage IN (SELECT wage)", id="a list that is a query"),
         pytest.param("*", id="all columns"),
         pytest.param("", id="nothing"),
         pytest.param("(" * 60 + "TRUE" + ")" * 60, id="too deep"),

@@ -105,6 +105,8 @@ FILTERS = [
     ("n IS NOT NULL AND district IN ('a', 'b')", lambda d, n: n is not None and d in {"a", "b"}),
     ("district LIKE '%b'", lambda d, n: d is not None and d.endswith("b")),
     ("district NOT LIKE 'a_'", lambda d, n: d is not None and not (len(d) == 2 and d[0] == "a")),
+    ("n NOT BETWEEN 2 AND 3", lambda d, n: n is not None and not 2 <= n <= 3),
+    ("district NOT IN ('a', 'b')", lambda d, n: d is not None and d not in {"a", "b"}),
     ("n >= -1 AND n < 2.5", lambda d, n: n is not None and -1 <= n < 2.5),
     ("district = 'it''s'", lambda d, n: d == "it's"),
     ("TRUE", lambda d, n: True),

@@ -82,7 +82,7 @@ def _array(values: list[Any], *, key: bool) -> pa.Array:
     import pyarrow as pa
 
     known = [value for value in values if value is not None]
-    if all(isinstance(value, int) for value in known):
+    if all(type(value) is int and abs(value) < 2**63 for value in known):
         return pa.array(values, pa.int64())
     if not key and all(_NUMBER.fullmatch(str(value)) for value in known):
         exact = [None if value is None else Decimal(str(value)) for value in values]

@@ -196,6 +196,7 @@ def fetch(domain: Domain, session: Session, identity: str, into: Path) -> Path:
     Raises:
         NotPermittedError: it is another tenant's.
         DefinitionError: it is not released, or the target exists.
+        GateRefusedError: what lies there is not what was released: somebody changed it behind the gate's back.
     """
     session.check(Permission.EXPORT_READ)
     target = into / identity
@@ -208,6 +209,7 @@ def fetch(domain: Domain, session: Session, identity: str, into: Path) -> Path:
     if found.state is not ExportState.RELEASED:
         raise DefinitionError("export.not-released", export=identity)
     source = release(domain, identity)
+    _check_sound(domain, source)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
         check_working(change, get_job(change.connection, found.job).scenario)
@@ -219,3 +221,11 @@ def fetch(domain: Domain, session: Session, identity: str, into: Path) -> Path:
         copy.write(source.with_suffix(".zip").read_bytes())
     os.sync()
     return target
+
+
+def _check_sound(domain: Domain, source: Path) -> None:
+    """Do before handing over what the recipient will do: verify folder and zip with the public keys alone."""
+    from export_gate.verifying import verify_release
+
+    for path in (source, source.with_suffix(".zip")):
+        verify_release(path, domain.log.signer.verifier, domain.release_signer.verifier)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from export_gate.artefact import File
 from export_gate.evidence import Evidence, Source, read_evidence, read_file, write_evidence
 from export_gate.finding import Finding, Verdict
 from export_gate.states import EXPORT, ExportState
+from export_gate.verifying import verify_release
 from jobs import promotion, runs
 from jobs.states import RunState
 from lineage.canonical import encode
@@ -350,3 +352,35 @@ def test_an_answer_given_again_costs_its_release_nothing(world_at: WorldAt) -> N
     with world.domain.read() as connection:
         assert release._budget(connection, world.ids["export"]) == {"rho": "1/100", "delta": "1/10000000"}
         assert release._budget(connection, again) is None
+
+
+@pytest.mark.parametrize("name", ["data/data.csv", "manifest.json", "manifest.sig", "manifest.tlog-proof"])
+def test_a_release_that_was_changed_where_it_lies_is_not_handed_over(
+    world_at: WorldAt, tmp_path: Path, name: str
+) -> None:
+    world = world_at(Stage.RELEASED)
+    path = world.domain.home / "releases" / world.ids["export"] / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    count = len(world.log())
+    with pytest.raises(GateRefusedError):
+        release.fetch(world.domain, world.session("processor"), world.ids["export"], tmp_path / "out")
+    assert len(world.log()) == count
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_changed_archive_is_not_handed_over(world_at: WorldAt, tmp_path: Path) -> None:
+    world = world_at(Stage.RELEASED)
+    archive = world.domain.home / "releases" / f"{world.ids['export']}.zip"
+    archive.write_bytes(archive.read_bytes()[:-1])
+    with refused(GateRefusedError, "release.not-found"):
+        release.fetch(world.domain, world.session("processor"), world.ids["export"], tmp_path / "out")
+
+
+def test_a_release_built_by_several_at_once_is_whole(world_at: WorldAt) -> None:
+    world = world_at(Stage.APPROVED)
+    with ThreadPoolExecutor(4) as pool:
+        (target,) = set(pool.map(lambda _: release.release(world.domain, world.ids["export"]), range(4)))
+    verify_release(target, world.domain.log.signer.verifier, world.domain.release_signer.verifier)
+    assert world.kinds().count(Kind.EXPORT_RELEASED) == 1

@@ -16,7 +16,7 @@ from sandbox.access import Session, check_still_active
 from sandbox.domain import Domain, new_id
 from sandbox.parties import get_organisation
 from sandbox.roles import OrganisationKind, Permission
-from sandbox.schema import agreement, organisation, scenario
+from sandbox.schema import agreement, check_line, organisation, scenario
 from sandbox.states import AgreementState, OrganisationState, ScenarioState
 
 
@@ -91,6 +91,7 @@ def open_scenario(domain: Domain, session: Session, *, agreement_id: str, name: 
     session.check(Permission.SCENARIO_OPEN)
     if not purpose.strip() or not name.strip():
         raise DefinitionError("reason.missing")
+    check_line(scenario.c.name, name)
     identity = new_id("S")
     with domain.change(session.actor) as change:
         check_still_active(change, session)

@@ -16,7 +16,7 @@ from sandbox.access import Session, check_still_active
 from sandbox.columns import Column, Grade, Role, SubjectKind
 from sandbox.domain import Domain, new_id
 from sandbox.roles import OrganisationKind, Permission
-from sandbox.schema import dataset, dataset_column, dataset_version
+from sandbox.schema import check_line, dataset, dataset_column, dataset_version
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,8 @@ def declare(
         raise DefinitionError("dataset.bad-name", name=name, provider=session.organisation_name)
     if subject is not None and subject[1] not in {column for column, _ in columns}:
         raise DefinitionError("dataset.no-such-column", dataset=name, column=subject[1])
+    check_line(dataset.c.name, name)
+    check_line(dataset.c.title, title)
     identity = new_id("D")
     with domain.change(session.actor) as change:
         check_still_active(change, session)

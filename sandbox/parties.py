@@ -14,7 +14,7 @@ from lineage.log import PLATFORM, Change
 from sandbox.access import Session, check_still_active, issue_token, revoke_tokens
 from sandbox.domain import Domain, new_id
 from sandbox.roles import OrganisationKind, Permission, Role, check_roles
-from sandbox.schema import organisation, person, person_role
+from sandbox.schema import check_line, organisation, person, person_role
 from sandbox.states import ORGANISATION, PERSON, OrganisationState, PersonState
 
 
@@ -56,6 +56,8 @@ def found_authority(domain: Domain, *, name: str, title: str, login: str, office
         DefinitionError: the domain has an authority already.
     """
     _check_login(login)
+    check_line(organisation.c.title, title)
+    check_line(person.c.name, officer)
     with domain.change(PLATFORM) as change:
         if change.connection.execute(select(func.count()).select_from(organisation)).scalar():
             raise DefinitionError("domain.has-authority")
@@ -82,6 +84,7 @@ def register(domain: Domain, session: Session, *, name: str, title: str, kind: O
     session.check(Permission.ORGANISATION_REGISTER)
     if _SHORT_NAME.fullmatch(name) is None:
         raise DefinitionError("organisation.bad-name", name=name)
+    check_line(organisation.c.title, title)
     if kind is OrganisationKind.AUTHORITY:
         raise DefinitionError("domain.has-authority")
     identity = new_id("O")
@@ -100,6 +103,7 @@ def file_person(domain: Domain, session: Session, *, login: str, name: str, orga
     """File a person under their real name; they may do nothing until vetted, trained and signed. Gives the id."""
     session.check(Permission.PERSON_FILE)
     _check_login(login)
+    check_line(person.c.name, name)
     identity = new_id("P")
     with domain.change(session.actor) as change:
         check_still_active(change, session)

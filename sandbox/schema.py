@@ -16,6 +16,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from lineage.errors import DefinitionError
 from lineage.schema import metadata
 
 
@@ -190,3 +191,15 @@ provisioned = Table(
 )
 """A view or an input that lies in the grant's sealed folder, with the record of every transform (P4)."""
 Index("ix_provisioned_grant", provisioned.c.grant)
+
+
+def check_line(column: Column[str], value: str) -> None:
+    """Check a name or title before it is stored: one printable line that fits its column, the same on every database.
+
+    Raises:
+        DefinitionError: it is empty, too long, or holds control characters, which could paint over a page or a terminal.
+    """
+    most = column.type.length if isinstance(column.type, String) else None
+    if not value.strip() or not value.isprintable() or (most is not None and len(value) > most):
+        shown = "".join(char if char.isprintable() else "�" for char in value[:40])
+        raise DefinitionError("text.bad-line", text=shown, most=most or 0)

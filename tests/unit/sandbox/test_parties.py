@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 
 from lineage.errors import DefinitionError, MissingPartError, NotPermittedError
-from sandbox import parties
+from sandbox import agreements, catalogue, parties
 from sandbox.roles import OrganisationKind, Role
 from sandbox.schema import organisation
 from sandbox.states import OrganisationState, PersonState
@@ -155,3 +155,41 @@ def test_uids_go_on_counting_after_an_end(world_at: WorldAt) -> None:
     third = add_organisation(world, "third-tenant", OrganisationKind.TENANT)
     with world.domain.read() as connection:
         assert parties.get_organisation(connection, third).uid == highest + 1
+
+
+@pytest.mark.parametrize("text", ["", " ", "a\nb", "a\x00b", "\x1b[2J", "a\u202eb", "长" * 201], ids=repr)
+def test_a_name_is_one_printable_line_that_fits(world_on: WorldAt, text: str) -> None:
+    """The same on both databases: one would cut or refuse what the other keeps."""
+    world = world_on(Stage.SCENARIO)
+    officer = world.session("officer")
+    count = len(world.log())
+    with refused(DefinitionError, "text.bad-line"):
+        parties.register(world.domain, officer, name="new", title=text, kind=OrganisationKind.TENANT)
+    with refused(DefinitionError, "text.bad-line"):
+        parties.file_person(world.domain, officer, login="new", name=text, organisation_id=world.ids["medica"])
+    with pytest.raises(DefinitionError):
+        agreements.open_scenario(
+            world.domain, officer, agreement_id=world.ids["agreement"], name=text, purpose="to plan"
+        )
+    with refused(DefinitionError, "text.bad-line"):
+        catalogue.declare(
+            world.domain,
+            world.session("doctor"),
+            name="health.beds",
+            title=text,
+            columns=[("beds", "int")],
+            schema={},
+            subject=None,
+        )
+    assert len(world.log()) == count
+
+
+def test_the_longest_name_that_fits_is_kept(world_on: WorldAt) -> None:
+    world = world_on(Stage.PARTIES)
+    made = add_person(world, "long", "medica")
+    parties.register(
+        world.domain, world.session("officer"), name="a" * 64, title="长" * 200, kind=OrganisationKind.PROVIDER
+    )
+    with world.domain.read() as connection:
+        assert parties.get_organisation(connection, "a" * 64).title == "长" * 200
+        assert parties.get_person(connection, "long").id == made

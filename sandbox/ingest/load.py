@@ -19,6 +19,7 @@ from sandbox.ingest.engine_errors import explained
 from sandbox.ingest.expressions import breaks, cell_text, literal, value
 from sandbox.ingest.lines import Tally
 from sandbox.ingest.schema import ROW_SUBJECT, TableSchema
+from sandbox.ingest.settling import settled
 from sandbox.ingest.source import Format, Source
 from sandbox.ingest.staging import stage_text
 from sandbox.ingest.transaction import all_or_nothing
@@ -95,7 +96,8 @@ def load(
         DataFileError: the file is not what it is declared to be, no row is acceptable, or the schema differs from the table's.
         MissingPartError: no space left, a folder or the engine is missing.
     """
-    with explained(None), all_or_nothing(table, quarantine) as work, _forgetting(spark, table, quarantine):
+    everything = all_or_nothing(table, quarantine)
+    with explained(None), everything as work, _forgetting(spark, table, quarantine), settled(spark):
         if work.repaired:
             delta.forget(spark, table, quarantine)
         delta.check_schema(table, schema, source)

@@ -25,6 +25,10 @@ _REWRITTEN = ("_last_checkpoint", "._last_checkpoint.crc")
 """The files that Delta changes in place; everything else in a table is only ever added."""
 
 
+class UnsettledError(MissingPartError):
+    """Something may still write after the block has ended: the journal stays, and the next import undoes once more."""
+
+
 @dataclass(frozen=True)
 class Work:
     """Where an import keeps what it needs on the way: beside the table, so on the same encrypted file system.
@@ -61,9 +65,10 @@ def all_or_nothing(table: Path, quarantine: Path) -> Iterator[Work]:
             _write_journal(folder, before)
             yield Work(folder, repaired)
             (folder / _JOURNAL).unlink()  # from here on it has happened
-        except BaseException:
+        except BaseException as error:
             _undo(before)  # should this fail too, the journal stays and the next import repairs
-            shutil.rmtree(folder, ignore_errors=True)
+            if not isinstance(error, UnsettledError):
+                shutil.rmtree(folder, ignore_errors=True)
             raise
         shutil.rmtree(folder, ignore_errors=True)
 

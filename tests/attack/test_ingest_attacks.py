@@ -10,6 +10,8 @@ import os
 import random
 import shutil
 import subprocess
+import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from pathlib import Path
@@ -19,6 +21,7 @@ import pytest
 
 from lineage.errors import DataFileError, MissingPartError, ShuzhaError
 from sandbox.ingest import INTEGER, STRING, ColumnSchema, Format, Imported, OneOf, Source, TableSchema, delta, load
+from sandbox.ingest.settling import settled
 
 
 if TYPE_CHECKING:
@@ -298,15 +301,15 @@ def test_a_commit_of_other_rows_than_were_counted_is_undone(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of six megabytes."""
+def small_disk() -> Iterator[Path]:
+    """A file system of six megabytes; not below pytest's own folder, which another run may be tidying."""
     if os.geteuid() != 0:
         pytest.fail("mounting a small disk needs root")
-    folder = tmp_path / "disk"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="shuzha-disk-"))
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)], check=True)
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+    folder.rmdir()
 
 
 @pytest.mark.jail
@@ -323,3 +326,32 @@ def test_a_full_disk_leaves_the_version_before(spark: SparkSession, small_disk: 
         assert error.code == "import.disk-full", where
     path.write_text("a,b\nx,1\ny,2\n")
     assert run(spark, small_disk, Source(path, Format.CSV)).rows == 2
+
+
+def tasks_at_work(spark: SparkSession) -> int:
+    threads = spark._jvm.java.lang.Thread.getAllStackTraces().keySet().toArray()
+    return sum(thread.getName().startswith("Executor task launch worker") for thread in threads)
+
+
+LONG = "aggregate(sequence(1, 1500), 0L, (sum, x) -> sum + aggregate(sequence(1, 1500), 0L, (inner, y) -> inner + y))"
+"""Seconds of work within one row, where a task does not look whether it has been stopped."""
+
+
+def half_failing(spark: SparkSession) -> None:
+    """Two tasks: one fails at once, the other works on."""
+    from pyspark.errors import PySparkException
+
+    with pytest.raises(PySparkException, match="stop here"):
+        spark.range(0, 2, 1, 2).selectExpr(f"if(id = 0, raise_error('stop here'), {LONG} + id) as x").collect()
+    raise LookupError
+
+
+def test_a_task_that_still_works_when_its_job_has_failed_is_waited_for(spark: SparkSession) -> None:
+    with pytest.raises(LookupError), settled(spark):
+        half_failing(spark)
+    # A task tells that it has ended a moment before its thread takes its idle name.
+    end = time.monotonic() + 0.5
+    while tasks_at_work(spark) and time.monotonic() < end:
+        pass
+    assert tasks_at_work(spark) == 0
+    assert spark.sparkContext.getLocalProperty("spark.jobGroup.id") is None

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lineage.errors import MissingPartError
-from sandbox.ingest.transaction import all_or_nothing
+from sandbox.ingest.transaction import UnsettledError, all_or_nothing
 
 
 def snapshot(folder: Path) -> Mapping[str, bytes | None]:
@@ -59,6 +59,16 @@ def test_any_other_end_undoes_it(home: Path, error: type[BaseException]) -> None
     before = snapshot(home)
     with pytest.raises(error), all_or_nothing(home / "table", home / "quarantine"):
         change_and_fail(home, error)
+    assert snapshot(home) == before
+
+
+def test_what_is_written_after_the_end_is_undone_by_the_next_import(home: Path) -> None:
+    before = snapshot(home)
+    with pytest.raises(UnsettledError), all_or_nothing(home / "table", home / "quarantine"):
+        raise UnsettledError("import.engine-failed", reason="test")
+    change(home)
+    with all_or_nothing(home / "table", home / "quarantine") as work:
+        assert work.repaired
     assert snapshot(home) == before
 
 

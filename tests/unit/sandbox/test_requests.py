@@ -205,17 +205,27 @@ def test_a_request_only_becomes_less(world_at: WorldAt, login: str, wider: Item)
 def test_what_was_narrowed_is_what_is_granted(world_at: WorldAt) -> None:
     world = world_at(Stage.REQUESTED)
     made = world.ids["request"]
-    requests.narrow(world.domain, world.session("doctor"), made, item("health.visits", "clinic", "cost"))
+    first = item("health.visits", "clinic", "cost", row_filter="cost > 1")
+    last = item("health.visits", "clinic", row_filter="cost > 1")
+    requests.narrow(world.domain, world.session("doctor"), made, first)
     approve_as_providers(world, made)
-    requests.narrow(
-        world.domain, world.session("officer"), made, item("health.visits", "clinic", row_filter="cost > 1")
-    )
+    requests.narrow(world.domain, world.session("officer"), made, last)
     given_id = approve_as_authority(world, made)
     with world.domain.read() as connection:
         items = grants.get_grant(connection, given_id).items
-    assert items == (item("health.visits", "clinic", row_filter="cost > 1"), item("police.residents"))
-    before = [entry.payload for entry in world.log() if entry.kind is Kind.REQUEST_NARROWED]
-    assert [payload["after"]["columns"] for payload in before] == [["clinic", "cost"], ["clinic"]]
+    assert items == (last, item("police.residents"))
+    told = [entry.payload for entry in world.log() if entry.kind is Kind.REQUEST_NARROWED]
+    assert [payload["after"]["columns"] for payload in told] == [["clinic", "cost"], ["clinic"]]
+    assert [payload["before"]["columns"] for payload in told] == [list(COLUMNS["health.visits"]), ["clinic", "cost"]]
+
+
+def test_a_row_condition_is_the_providers_to_add(world_at: WorldAt) -> None:
+    """After the provider's approval a condition of somebody else's could single a person out."""
+    world = world_at(Stage.PROVIDER_APPROVED)
+    filtered = item("health.visits", row_filter="resident_id = '1'")
+    with refused(DefinitionError, "request.not-narrower"):
+        requests.narrow(world.domain, world.session("officer"), world.ids["request"], filtered)
+    requests.narrow(world.domain, world.session("doctor"), world.ids["request"], filtered)
 
 
 def test_a_provider_narrows_its_own_dataset_only(world_at: WorldAt) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from lineage.clock import stamp
 from lineage.errors import NotPermittedError
 from lineage.kinds import Kind
-from sandbox.access import Session
+from sandbox.access import Session, check_still_active
 from sandbox.agreements import get_scenario
 from sandbox.domain import Domain
 from sandbox.grants import Zone, check_named, live_grant, tables_of, zone_opened
@@ -45,6 +45,7 @@ def first_rows(domain: Domain, session: Session, scenario: str, dataset: str, ro
     with zone_opened(domain, found, Zone.VIEW) as folder:
         head = DeltaTable(folder / table.id).to_pyarrow_dataset().head(rows)
     with domain.change(session.actor) as change:
+        check_still_active(change, session)
         change.record(
             Kind.VIEW_SHOWN, [table.id, found.id, found.scenario], {"dataset": dataset, "rows": head.num_rows}
         )

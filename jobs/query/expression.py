@@ -46,7 +46,7 @@ class Text:
 Resolve = Callable[[exp.Column], Text]
 
 
-LONGEST_TEXT = 4096
+LONGEST_JOINED = 4096
 """Characters that a joined text keeps; no key or label is longer."""
 
 
@@ -152,7 +152,7 @@ def _shortened(write: Callable[[Expressions, exp.Expr], Text]) -> Callable[[Expr
 
     def cut(at: Expressions, node: exp.Expr) -> Text:
         text = write(at, node)
-        return tried(f"left({text.sql}, {LONGEST_TEXT})", text.canonical)
+        return tried(f"left({text.sql}, {LONGEST_JOINED})", text.canonical)
 
     return cut
 

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from jobs.query import parse_query, parse_rows
+from jobs.query import parse_query, parse_rows, prepare
 from lineage.errors import DefinitionError
 from sandbox.messages import Language, explain
 
@@ -283,3 +283,21 @@ def test_a_literal_stays_a_literal(text: str) -> None:
         connection.execute("CREATE TABLE visits (visit_id INT, resident_id TEXT, district TEXT, cost INT, day DATE)")
         connection.execute("INSERT INTO visits VALUES (1, 'p', ?, 1, NULL), (2, 'q', 'other', 1, NULL)", [text])
         assert connection.execute(query.source).fetchall() == [(1, "p", text, 1, None)]
+
+
+def test_doubling_a_text_step_by_step_exhausts_nothing() -> None:
+    """Memory that only chosen rows would need answers a question about them; a joined text is cut instead."""
+    import duckdb
+
+    steps = {"t0": f"SELECT CASE WHEN district = 'a' THEN '{'x' * 900}' ELSE '' END AS t FROM visits"}
+    steps |= {f"t{number}": f"SELECT t || t AS t FROM t{number - 1}" for number in range(1, 24)}
+    query = parse_query("SELECT COUNT(*) AS n, MAX(length(t)) AS longest FROM t23", {"visits": ("district",)}, steps)
+    connection = duckdb.connect(config={"memory_limit": "200MB", "temp_directory": ""})
+    connection.execute(
+        "CREATE TABLE visits AS SELECT CASE WHEN range < 3 THEN 'a' ELSE 'b' END AS district FROM range(10)"
+    )
+    prepare(connection)
+    (longest,) = connection.execute(
+        f"SELECT {query.aggregates[1].argument} FROM ({query.source}) ORDER BY 1 DESC"
+    ).fetchone()
+    assert longest == 4096

@@ -139,6 +139,6 @@ def test_a_jail_without_limits_is_not_whole() -> None:
 
 def test_every_ending_has_a_name_for_people() -> None:
     for ending in Ending:
-        assert text(f"jail.ending.{ending}", Language.ZH)
-    named = {code for code in catalogue() if code.startswith("jail.ending.")}
-    assert named == {f"jail.ending.{ending}" for ending in Ending}
+        assert text(f"reason.ended.{ending}", Language.ZH)
+    named = {code for code in catalogue() if code.startswith("reason.ended.")}
+    assert named == {f"reason.ended.{ending}" for ending in Ending}

@@ -50,9 +50,7 @@ class Histogram:
     @cached_property
     def subjects(self) -> int:
         """Distinct subjects in all classes together."""
-        import numpy as np
-
-        return int(self.single.sum()) + len(np.unique(self.repeated[0]))
+        return int(self.single.sum()) + len(distinct(self.repeated[0]))
 
     @property
     def top(self) -> Node:
@@ -83,13 +81,22 @@ def classes_at(histogram: Histogram, node: Node, k: int) -> Classes:
         [levels[level] for levels, level in zip(histogram.codes, node, strict=True)], len(histogram.single)
     )
     subject, place = histogram.repeated
-    pairs = np.unique(subject * number + of[place]) if len(subject) else subject
+    pairs = distinct(subject * number + of[place])
     counts = np.bincount(of, weights=histogram.single, minlength=number).astype(np.int64)
     counts += np.bincount(pairs % max(number, 1), minlength=number)
     small = counts < k
-    touched = np.unique(pairs[small[pairs % max(number, 1)]] // max(number, 1)) if len(pairs) else pairs
+    touched = distinct(pairs[small[pairs % max(number, 1)]] // max(number, 1))
     alone = int(histogram.single[small[of]].sum())
     return Classes(of, counts, alone + len(touched))
+
+
+def distinct(values: Counts) -> Counts:
+    """The distinct values in order; by sorting, which is many times as fast as NumPy's own way for millions of integers."""
+    import numpy as np
+
+    ordered = np.sort(values)
+    first: Counts = ordered[np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]]
+    return first
 
 
 def choose(histogram: Histogram, k: int, tolerance: int) -> tuple[Node, Classes]:

@@ -35,6 +35,17 @@ def rows_of(table: Path) -> int:
     return sum(int(pq.read_metadata(path).num_rows) for path in data_files(table))
 
 
+def rows_of_version(table: Path, version: int) -> int:
+    """Rows in the data files of one version of a Delta table: as many as it has, or more where some were deleted."""
+    import pyarrow.parquet as pq
+    from deltalake import DeltaTable
+
+    return sum(
+        int(pq.read_metadata(path.removeprefix("file://")).num_rows)
+        for path in DeltaTable(table, version=version).file_uris()
+    )
+
+
 def digest_of(table: Path) -> str:
     """SM3 over the sorted lines "digest, two spaces, name" of the data files and the first commit, in hex."""
     from cryptography.hazmat.primitives import hashes

@@ -6,21 +6,25 @@ the class, so that canonical spelling, distinct counts and the sample are exact 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from desensitize.entities import canonical_array
-from desensitize.kanonymity import Classes, Histogram, Node, choose
+from desensitize.kanonymity import Classes, Histogram, Node, choose, distinct
 from desensitize.policy import ColumnPlan, Plan
 from desensitize.pseudonym import ScenarioKeys, sampled_tokens
+from desensitize.sampling import SampleRate
 from desensitize.treatments import Drop, Token, ValueTreatment
 from lineage.errors import DefinitionError, GateRefusedError
 
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+    from numpy.typing import NDArray
     from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame
 
@@ -46,7 +50,7 @@ class Population:
             when none is.
         subjects, rows: of the whole population; rows of nobody (no subject key) are counted apart in ``orphan_rows``.
         suppressed_subjects, suppressed_rows: left out because their class is too small; such a subject may keep other rows.
-        shown_rows: rows in allowed classes, those of nobody with them.
+        shown_rows: ``(subjects,)``, rows of each subject in allowed classes.
         classes: number of classes shown; smallest: subjects in the smallest of them; kept_subjects: subjects summed over them.
     """
 
@@ -57,7 +61,7 @@ class Population:
     orphan_rows: int
     suppressed_subjects: int
     suppressed_rows: int
-    shown_rows: int
+    shown_rows: Counts
     classes: int
     smallest: int
     kept_subjects: int
@@ -77,16 +81,32 @@ class Spellings:
     subject: Counts
     canonical: pa.Array
 
-    def members(self, token: Token, keys: ScenarioKeys, rate: Fraction) -> pa.Table:
-        """The spellings of the sampled subjects with their tokens; columns ``spelling`` and ``token``, both text."""
+    def sample(self, token: Token, keys: ScenarioKeys, rate: Fraction) -> Sample:
+        """Draw the subjects of a sample and give each its token."""
+        import numpy as np
         import pyarrow as pa
 
-        tokens, kept = sampled_tokens(self.canonical, token.entity, keys, rate)
+        tokens = sampled_tokens(self.canonical, token.entity, keys, rate)
+        drawn = tokens.is_valid().to_numpy(zero_copy_only=False)
         # One place more, for nobody: the number -1 points at it.
-        chosen = pa.array([*kept, False], pa.bool_()).to_numpy(zero_copy_only=False)[self.subject]
-        return pa.table(
-            {"spelling": self.raw.filter(pa.array(chosen)), "token": tokens.take(pa.array(self.subject[chosen]))}
-        )
+        chosen = np.append(drawn, np.False_)[self.subject]
+        spelled = {"spelling": self.raw.filter(pa.array(chosen)), "token": tokens.take(pa.array(self.subject[chosen]))}
+        return Sample(rate, drawn, pa.table(spelled))
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The subjects that a view shows.
+
+    Attributes:
+        rate: the share they were drawn at.
+        drawn: ``(subjects,)``, whether each is in.
+        members: every spelling of their keys with the token, two columns of text ``spelling`` and ``token``.
+    """
+
+    rate: Fraction
+    drawn: NDArray[np.bool_]
+    members: pa.Table
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,22 +144,43 @@ def restrict(rows: DataFrame, plan: Plan, population: Population) -> DataFrame:
         level_expression(planned[name], population.levels[name]).eqNullSafe(F.col(f"`allowed {i}`"))
         for i, name in enumerate(allowed.column_names)
     ]
-    return rows.join(F.broadcast(classes), reduce(lambda left, right: left & right, same), "left_semi")
+    # Each class stands there once, so an inner join keeps what a semi-join would; that one Spark moves below the join before it.
+    return rows.join(F.broadcast(classes), reduce(lambda left, right: left & right, same))
 
 
-def count_population(rows: DataFrame, plan: Plan, token: Token) -> tuple[Population, Spellings]:
-    """Count the classes of a table, choose the levels and check the choice by a second count.
+def count_population(
+    rows: DataFrame, plan: Plan, keys: ScenarioKeys, rate: SampleRate, most_rows: int
+) -> tuple[Population, Sample]:
+    """Count the classes of a table, choose the levels, check the choice by a second count, and draw the sample.
+
+    Args:
+        rows: the granted rows.
+        plan: a plan for a view about somebody.
+        keys: the scenario's keys.
+        rate: the share of subjects to draw.
+        most_rows: how many rows there are at most.
 
     Raises:
-        DefinitionError: too few subjects to reach k, or more classes or subjects than the driver holds.
+        DefinitionError: too few subjects to reach k, a sample of nobody, or more classes or subjects than the driver holds.
         GateRefusedError: the second count does not agree with the first (law 7).
     """
-    base = _classes(rows, plan)
-    spellings, places = _places(_pairs(rows, plan, int(_numbers(base, _ROWS).sum())), base, token)
+    token = plan.subject_token
+    if token is None:
+        raise DefinitionError("desensitize.subject-missing", column="")
+    # Spark counts classes while this thread spells and draws: the two need nothing of each other.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        counting = pool.submit(_classes, rows, plan)
+        pairs = _pairs(rows, plan, most_rows)
+        spellings, subject = _spell(pairs.column(_SUBJECT), token)
+        drawn = spellings.sample(token, keys, rate.effective(len(spellings.canonical)))
+        base = counting.result()
+    places = _places(pairs, base, subject)
     histogram = _histogram(plan, base, places)
     node, classes = choose(histogram, plan.k, plan.tolerance)
     _verify(places, classes)
-    return _summary(plan, histogram, base, node, classes, places), spellings
+    if not drawn.drawn.any():
+        raise DefinitionError("desensitize.too-few-subjects", k=plan.k)
+    return _summary(plan, histogram, base, node, classes, places), drawn
 
 
 def _value(planned: ColumnPlan, level: int) -> ValueTreatment:
@@ -178,7 +219,7 @@ def _classes(rows: DataFrame, plan: Plan) -> pa.Table:
     return table
 
 
-def _pairs(rows: DataFrame, plan: Plan, number: int) -> pa.Table:
+def _pairs(rows: DataFrame, plan: Plan, most_rows: int) -> pa.Table:
     """Subject key as text, class number, rows. A large table is first brought together by Spark, a small one comes as it is."""
     from pyspark.sql import functions as F  # noqa: N812
 
@@ -187,7 +228,7 @@ def _pairs(rows: DataFrame, plan: Plan, number: int) -> pa.Table:
         _class_number(plan).alias(_CLASS),
         F.lit(1).alias(_ROWS),
     )
-    if number > _DIRECT_ROWS:
+    if most_rows > _DIRECT_ROWS:
         pairs = pairs.groupBy(_SUBJECT, _CLASS).agg(F.sum(_ROWS).alias(_ROWS)).limit(MOST_PAIRS + 1)
     table: pa.Table = pairs.toArrow()
     if table.num_rows > MOST_PAIRS:
@@ -195,24 +236,26 @@ def _pairs(rows: DataFrame, plan: Plan, number: int) -> pa.Table:
     return table
 
 
-def _places(pairs: pa.Table, base: pa.Table, token: Token) -> tuple[Spellings, _Places]:
+def _spell(keys: pa.ChunkedArray, token: Token) -> tuple[Spellings, Counts]:
+    """Bring all spellings of a subject together; gives them, and the subject's number of each row or -1."""
     import numpy as np
 
-    spelled = _encoded(pairs.column(_SUBJECT))
-    meant = _encoded(canonical_array(spelled.dictionary, token.entity))
-    spellings = Spellings(spelled.dictionary, _indices(meant), meant.dictionary)
-    subject = np.append(spellings.subject, -1)[_indices(spelled)]
-    known = _numbers(base, _CLASS)
-    order = np.argsort(known)
-    if len(np.unique(known)) != len(known):
-        # Two classes met in one 64-bit number and could not be told apart.
+    written = _encoded(keys)
+    meant = _encoded(canonical_array(written.dictionary, token.entity))
+    spellings = Spellings(written.dictionary, _indices(meant), meant.dictionary)
+    return spellings, np.append(spellings.subject, -1)[_indices(written)]
+
+
+def _places(pairs: pa.Table, base: pa.Table, subject: Counts) -> _Places:
+    import numpy as np
+    import pyarrow.compute as pc
+
+    known = base.column(_CLASS).combine_chunks()
+    place = pc.index_in(pairs.column(_CLASS), known)
+    if place.null_count or len(distinct(_numbers(base, _CLASS))) != len(known):
+        # Two classes met in one 64-bit number and could not be told apart, or the table changed between two looks.
         raise GateRefusedError("desensitize.recount")
-    place = (
-        order[np.searchsorted(known, _numbers(pairs, _CLASS), sorter=order)]
-        if len(known)
-        else np.zeros(0, dtype=np.int64)
-    )
-    return spellings, _Places(subject, place, _numbers(pairs, _ROWS))
+    return _Places(subject, place.to_numpy().astype(np.int64), _numbers(pairs, _ROWS))
 
 
 def _histogram(plan: Plan, base: pa.Table, places: _Places) -> Histogram:
@@ -226,7 +269,7 @@ def _histogram(plan: Plan, base: pa.Table, places: _Places) -> Histogram:
         )
         for i, one in enumerate(plan.quasi_identifiers)
     )
-    pairs = np.unique(places.subject[known] * number + places.place[known])
+    pairs = distinct(places.subject[known] * number + places.place[known])
     subject, place = np.divmod(pairs, max(number, 1))
     several = np.bincount(subject)[subject] > 1 if len(subject) else np.zeros(0, dtype=bool)
     rows = np.bincount(places.place[known], weights=places.rows[known], minlength=number).astype(np.int64)
@@ -255,6 +298,8 @@ def _summary(
 
     large = classes.subjects >= plan.k
     shown = large[classes.of]
+    seen = (places.subject >= 0) & shown[places.place]
+    number = int(places.subject.max(initial=-1)) + 1
     _, example = np.unique(classes.of, return_index=True)
     names = {
         one.column.name: f"q{i}_{level}"
@@ -270,7 +315,7 @@ def _summary(
         orphan_rows=int(places.rows[places.subject < 0].sum()),
         suppressed_subjects=classes.suppressed_subjects,
         suppressed_rows=int(histogram.rows[~shown].sum()),
-        shown_rows=int(_numbers(base, _ROWS)[shown].sum()),
+        shown_rows=np.bincount(places.subject[seen], weights=places.rows[seen], minlength=number).astype(np.int64),
         classes=int(large.sum()),
         smallest=int(classes.subjects[large].min()),
         kept_subjects=int(classes.subjects[large].sum()),

@@ -17,9 +17,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from desensitize.output import digest_of, leftovers, rows_of
+from desensitize.output import digest_of, leftovers, rows_of, rows_of_version
 from desensitize.policy import RULES_VERSION, ColumnPlan, Plan
-from desensitize.population import Population, count_population, level_expression, restrict
+from desensitize.population import Population, Sample, count_population, level_expression, restrict
 from desensitize.pseudonym import ScenarioKeys, token_expression
 from desensitize.record import ColumnRecord, ProvisionRecord, RiskRecord
 from desensitize.rowfilter import RowFilter, parse_filter
@@ -31,7 +31,6 @@ from sandbox.grants import Zone
 
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame, SparkSession
 
@@ -41,13 +40,12 @@ _SPELLING = "member spelling"
 
 @dataclass(frozen=True, eq=False)
 class _Chosen:
-    """The plan with every open choice made: one treatment a column; for a view about somebody the classes, the rate, the members."""
+    """The plan with every open choice made: one treatment a column; for a view about somebody the classes and the sample."""
 
     plan: Plan
     treatments: dict[str, Treatment]
     population: Population | None = None
-    rate: Fraction | None = None
-    members: pa.Table | None = None
+    sample: Sample | None = None
 
 
 def provision(
@@ -84,7 +82,7 @@ def provision(
     condition = None if row_filter is None else parse_filter(row_filter, plan.filterable)
     with _all_or_nothing(into) as partial:
         rows = _granted_rows(spark, raw, version, plan, condition)
-        chosen = _choose(rows, plan, keys, sample)
+        chosen = _choose(rows, plan, keys, sample, rows_of_version(raw, version))
         _write(rows, chosen, keys, partial)
         _check_leftovers(chosen, partial)
         return _record(chosen, keys, version, condition, partial)
@@ -146,31 +144,26 @@ def _same_family(found: str, declared: str) -> bool:
         return False
 
 
-def _choose(rows: DataFrame, plan: Plan, keys: ScenarioKeys, sample: SampleRate | None) -> _Chosen:
+def _choose(rows: DataFrame, plan: Plan, keys: ScenarioKeys, sample: SampleRate | None, most_rows: int) -> _Chosen:
     fixed = {planned.column.name: planned.treatments[0] for planned in plan.columns}
-    token = plan.subject_token
-    if sample is None or token is None:
+    if sample is None:
         return _Chosen(plan, fixed)
-    population, spellings = count_population(rows, plan, token)
-    rate = sample.effective(population.subjects)
-    members = spellings.members(token, keys, rate)
-    if members.num_rows == 0:
-        raise DefinitionError("desensitize.too-few-subjects", k=plan.k)
+    population, drawn = count_population(rows, plan, keys, sample, most_rows)
     levels = {p.column.name: p.treatments[population.levels[p.column.name]] for p in plan.quasi_identifiers}
-    return _Chosen(plan, {**fixed, **levels}, population, rate, members)
+    return _Chosen(plan, {**fixed, **levels}, population, drawn)
 
 
 def _write(rows: DataFrame, chosen: _Chosen, keys: ScenarioKeys, into: Path) -> None:
-    """Treat, order and write, and count on the way what passes: rows read, rows of allowed classes."""
+    """Treat, order and write; what passes on the way must be what was counted before."""
     from pyspark.sql import Observation
     from pyspark.sql import functions as F  # noqa: N812
 
     types = {field.name: field.dataType for field in rows.schema.fields}
-    read, shown = Observation(), Observation()
-    count = F.count(F.lit(1)).alias("rows")
-    treated = rows.observe(read, count)
-    if chosen.population is not None:
-        treated = _members(restrict(treated, chosen.plan, chosen.population).observe(shown, count), chosen)
+    read = Observation()
+    treated = rows.observe(read, F.count(F.lit(1)).alias("rows"))
+    if chosen.population is not None and chosen.sample is not None:
+        # The sample first: it leaves a tenth of the rows to be matched with the classes.
+        treated = restrict(_members(treated, chosen.plan, chosen.sample), chosen.plan, chosen.population)
     columns = []
     for planned in chosen.plan.columns:
         value = _treated(planned, chosen, keys)
@@ -182,29 +175,25 @@ def _write(rows: DataFrame, chosen: _Chosen, keys: ScenarioKeys, into: Path) -> 
     result = _ordered(treated.select(*columns), chosen.plan.subject)
     # No statistics: the Delta log would hold the smallest and largest value of every column.
     result.write.format("delta").option("delta.dataSkippingNumIndexedCols", "0").save(str(into))
-    _check_counts(chosen, into, int(read.get["rows"]), None if chosen.population is None else int(shown.get["rows"]))
+    _check_counts(chosen, into, int(read.get["rows"]))
 
 
-def _check_counts(chosen: _Chosen, written: Path, read: int, shown: int | None) -> None:
-    """Compare what passed while writing with what was counted before: treated values, not the plan, fell into allowed classes."""
-    population = chosen.population
-    expected = (
-        (rows_of(written), None)
-        if population is None
-        else (population.rows + population.orphan_rows, population.shown_rows)
-    )
-    if (read, shown) != expected:
+def _check_counts(chosen: _Chosen, written: Path, read: int) -> None:
+    """Compare rows read and written with what the driver counted: the treated values themselves fell into allowed classes."""
+    population, sample, out = chosen.population, chosen.sample, rows_of(written)
+    expected = (out, read)
+    if population is not None and sample is not None:
+        expected = population.rows + population.orphan_rows, int(population.shown_rows[sample.drawn].sum())
+    if (read, out) != expected:
         raise GateRefusedError("desensitize.rows-differ")
 
 
-def _members(rows: DataFrame, chosen: _Chosen) -> DataFrame:
+def _members(rows: DataFrame, plan: Plan, sample: Sample) -> DataFrame:
     """Keep the rows of sampled subjects and give each its token (law 9: nobody chooses which)."""
     from pyspark.sql import functions as F  # noqa: N812
 
-    if chosen.members is None:
-        raise MissingPartError("desensitize.failed", reason="members")
-    members = rows.sparkSession.createDataFrame(chosen.members.rename_columns([_SPELLING, _PSEUDONYM]))
-    key = F.col(f"`{chosen.plan.subject}`").cast("string")
+    members = rows.sparkSession.createDataFrame(sample.members.rename_columns([_SPELLING, _PSEUDONYM]))
+    key = F.col(f"`{plan.subject}`").cast("string")
     return rows.join(F.broadcast(members), key == F.col(f"`{_SPELLING}`"))
 
 
@@ -253,7 +242,7 @@ def _record(
         rows_out=rows_out,
         rows_without_subject=0 if population is None else population.orphan_rows,
         risk=None if population is None else _risk(population, chosen.plan.k),
-        sample_rate=chosen.rate,
+        sample_rate=None if chosen.sample is None else chosen.sample.rate,
         output_digest=digest_of(written),
     )
 

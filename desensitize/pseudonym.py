@@ -82,17 +82,25 @@ def token_expression(value: SparkColumn, entity: Entity, keys: ScenarioKeys) -> 
     return _vectorised(tokenise, "string")(value.cast("string"))
 
 
-def sampled_tokens(
-    canonical: pa.Array, entity: Entity, keys: ScenarioKeys, rate: Fraction
-) -> tuple[pa.Array, list[bool]]:
-    """Give the token of each subject, spelled canonically, and whether the sample of this rate holds it (P2)."""
+def sampled_tokens(canonical: pa.Array, entity: Entity, keys: ScenarioKeys, rate: Fraction) -> pa.Array:
+    """Give the token of each subject, spelled canonically, that the sample of this rate holds; NULL for all others (P2).
+
+    A subject is in iff the first 64 bits of HMAC-SM3 over the token's 16 bytes, under the sample key, lie below ``rate`` of 2**64.
+    """
     import pyarrow as pa
 
-    digests = _digests(canonical, keys.of(entity))
     below = threshold(rate)
-    draws = _digests(pa.array(digests, pa.binary()), keys.sample_key)
-    kept = [draw is not None and int.from_bytes(draw[:8]) < below for draw in draws]
-    return _hex(digests), kept
+    # One byte longer, and so above every draw, where the rate is 1.
+    bound = min(below, (1 << 64) - 1).to_bytes(8) + (b"\1" if below >> 64 else b"")
+    mark, draw = _keyed(keys.of(entity)).copy, _keyed(keys.sample_key).copy
+    found: list[str | None] = []
+    for value in canonical.cast(pa.binary()).to_pylist():
+        one, two = mark(), draw()
+        one.update(value)
+        token = one.finalize()[:_TOKEN_BYTES]
+        two.update(token)
+        found.append(token.hex() if two.finalize()[:8] < bound else None)
+    return pa.array(found, pa.string())
 
 
 def _derive(key: bytes, *scope: str | int) -> bytes:
@@ -103,12 +111,17 @@ def _derive(key: bytes, *scope: str | int) -> bytes:
     return HKDF(hashes.SM3(), _KEY_BYTES, None, encode(["shuzha", *scope])).derive(key)
 
 
-def _digests(values: pa.Array, key: bytes) -> list[bytes | None]:
-    import pyarrow as pa
+def _keyed(key: bytes) -> Any:
+    """An HMAC that is keyed once and copied for each value: keying costs more than hashing."""
     from cryptography.hazmat.primitives import hashes, hmac
 
-    keyed = hmac.HMAC(key, hashes.SM3())
-    copy = keyed.copy
+    return hmac.HMAC(key, hashes.SM3())
+
+
+def _digests(values: pa.Array, key: bytes) -> list[bytes | None]:
+    import pyarrow as pa
+
+    copy = _keyed(key).copy
     result: list[bytes | None] = []
     append = result.append
     for value in values.cast(pa.binary()).to_pylist():

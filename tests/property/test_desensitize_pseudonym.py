@@ -103,17 +103,16 @@ def test_different_values_have_different_tokens(values: list[str]) -> None:
 )
 def test_a_sample_is_of_subjects_and_samples_are_nested(people: list[str], low: int, step: int) -> None:
     small, large = Fraction(low, 100), Fraction(min(low + step, 100), 100)
-    made, kept = sampled_tokens(pa.array(people), Entity.OTHER, keys(), small)
-    again, more = sampled_tokens(pa.array(people[::-1]), Entity.OTHER, keys(), large)
-    chosen = {name for name, keep in zip(made.to_pylist(), kept, strict=True) if keep}
-    larger = {name for name, keep in zip(again.to_pylist(), more, strict=True) if keep}
+    chosen = set(sampled_tokens(pa.array(people), Entity.OTHER, keys(), small).drop_null().to_pylist())
+    larger = set(sampled_tokens(pa.array(people[::-1]), Entity.OTHER, keys(), large).drop_null().to_pylist())
+    assert larger <= set(tokens(pa.array(people), Entity.OTHER, keys()).to_pylist())
     assert chosen <= larger
     assert large < 1 or len(larger) == len(people)
 
 
 def test_the_share_that_is_kept_is_the_rate() -> None:
     people = pa.array([str(number) for number in range(20_000)])
-    kept = sum(sampled_tokens(people, Entity.OTHER, keys(), Fraction(1, 10))[1])
+    kept = len(sampled_tokens(people, Entity.OTHER, keys(), Fraction(1, 10)).drop_null())
     # Five standard deviations of a binomial of 20 000 at one tenth.
     assert abs(kept - 2_000) < 5 * 42.5
 
@@ -121,7 +120,8 @@ def test_the_share_that_is_kept_is_the_rate() -> None:
 def test_another_sample_key_draws_others() -> None:
     people = pa.array([str(number) for number in range(2_000)])
     first, second = (
-        sampled_tokens(people, Entity.OTHER, keys(scenario), Fraction(1, 10))[1] for scenario in ("S-1", "S-2")
+        sampled_tokens(people, Entity.OTHER, keys(scenario), Fraction(1, 10)).is_valid().to_pylist()
+        for scenario in ("S-1", "S-2")
     )
     both = sum(a and b for a, b in zip(first, second, strict=True))
     assert both < 60

@@ -14,7 +14,7 @@ def counts(*numbers: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 NOBODY = (counts(), counts())
 
 
-def ages(single: tuple[int, ...], repeated: tuple[np.ndarray, np.ndarray] = NOBODY) -> Histogram:  # type: ignore[type-arg]
+def ages(single: tuple[int, ...], repeated: tuple[np.ndarray, np.ndarray] = NOBODY) -> Histogram:
     """Four ages, then two bands, then nothing."""
     levels = (counts(0, 1, 2, 3), counts(0, 0, 1, 1), counts(0, 0, 0, 0))
     return Histogram((levels,), counts(*single), counts(*single), repeated)

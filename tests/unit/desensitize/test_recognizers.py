@@ -34,12 +34,12 @@ def luhn(number: str) -> bool:
 
 
 def mod_31(code: str) -> bool:
-    total = sum(ALPHABET.index(c) * 3**i for i, c in enumerate(code[:17]))
+    total = sum(ALPHABET.index(c) * int(3**i) for i, c in enumerate(code[:17]))
     return (31 - total % 31) % 31 == ALPHABET.index(code[17])
 
 
 def mod_11_2(number: str) -> bool:
-    return sum((10 if c == "X" else int(c)) * 2 ** (17 - i) for i, c in enumerate(number)) % 11 == 1
+    return sum((10 if c == "X" else int(c)) * int(2 ** (17 - i)) for i, c in enumerate(number)) % 11 == 1
 
 
 def test_check_sums_agree_with_the_standards_written_out() -> None:

@@ -1,7 +1,6 @@
 """What the jail costs: one small Spark job over Delta, the same code jailed and unjailed, in turns, in processor seconds.
 
-The class archive fits only the jail's paths, so the ratio is taken without it; its saving and that of the settings are shown apart:
-``defaults`` runs the same code under Spark's own defaults, unjailed.
+The class archive fits only the jail's paths, so the ratio is taken without it; its saving is shown apart.
 """
 
 from __future__ import annotations
@@ -33,19 +32,6 @@ JOB = """
 def main(job):
     rows = job.sql("SELECT district, COUNT(*) AS n, SUM(cost) AS cost FROM visits GROUP BY district ORDER BY district")
     job.save("by_district.csv", rows)
-"""
-DEFAULTS = """
-import sys
-from delta import configure_spark_with_delta_pip
-from pyspark.sql import SparkSession
-jars, table = sys.argv[1:3]
-spark = (SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
-    .config("spark.driver.extraClassPath", jars + "/*").config("spark.driver.host", "127.0.0.1")
-    .config("spark.sql.extensions", "io.delta.sql.DeltaSparkSessionExtension")
-    .config("spark.sql.catalog.spark_catalog", "org.apache.spark.sql.delta.catalog.DeltaCatalog").getOrCreate())
-spark.read.format("delta").load(table).createOrReplaceTempView("visits")
-print(spark.sql("SELECT district, COUNT(*) AS n, SUM(cost) AS cost FROM visits GROUP BY district ORDER BY district").toPandas())
-spark.stop()
 """
 
 
@@ -104,13 +90,6 @@ def unjailed(place: Path, jars: Path) -> float:
     return children_cpu() - before
 
 
-def defaults(place: Path, jars: Path) -> float:
-    before = children_cpu()
-    command = [sys.executable, "-c", DEFAULTS, str(jars), str(place / "visits")]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    return children_cpu() - before
-
-
 def main() -> None:
     random = np.random.default_rng(1)
     rows = {"district": random.integers(0, 12, ROWS), "cost": random.integers(0, 9999, ROWS)}
@@ -131,7 +110,6 @@ def main() -> None:
             f"jailed {inside:.1f} cpu-s, unjailed {outside:.1f} cpu-s, ratio {inside / outside:.2f} (median of {TURNS}, in turns)"
         )
         print(f"jailed with the class archive {jailed(place, JARS):.1f} cpu-s")
-        print(f"Spark's own defaults, unjailed {defaults(place, plain):.1f} cpu-s")
 
 
 if __name__ == "__main__":

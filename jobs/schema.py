@@ -35,9 +35,12 @@ run = Table(
     Column("queued", STAMP, nullable=False),
     Column("cancel_asked", STAMP),
     Column("outcome", JSON),
+    Column("started", STAMP),
+    Column("ended", STAMP),
     CheckConstraint("stage IN ('development', 'production')", name="stage"),
 )
-"""One execution of one ``[[run]]`` of a job. ``reason`` is a message code: why it waits, or how it ended."""
+"""One execution of one ``[[run]]`` of a job. ``reason`` is a message code: why it waits, or how it ended.
+``started`` is when its code began, ``ended`` when its end was written down, which of a production run is later than the end (law 8)."""
 Index("ix_run_state", run.c.state)
 
 promotion = Table(
@@ -54,3 +57,18 @@ promotion = Table(
     CheckConstraint("(decided_by IS NULL) = (decided IS NULL)", name="decided"),
     CheckConstraint("decided_by IS NULL OR decided_by <> requested_by", name="own_matter"),
 )
+
+bit_charge = Table(
+    "bit_charge",
+    metadata,
+    Column("purpose", String(16), primary_key=True),
+    Column("subject", ID, primary_key=True),
+    Column("scenario", ID, ForeignKey("scenario.id"), nullable=False),
+    Column("tenant", ID, ForeignKey("organisation.id"), nullable=False),
+    Column("bits", Integer, nullable=False),
+    Column("at", STAMP, nullable=False),
+    CheckConstraint("purpose IN ('run', 'model', 'file')", name="purpose"),
+    CheckConstraint("bits > 0", name="bits"),
+)
+"""Bits that a tenant may have learnt through something opaque, charged before and never given back (law 8)."""
+Index("ix_bit_charge_scenario", bit_charge.c.scenario)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import secrets
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -38,6 +39,8 @@ class Domain:
     storage: StorageProvider
     release_signer: Signer
     clock: Clock
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What ``domain.toml`` says, for those whose settings it holds."""
 
     @property
     def database(self) -> Database:
@@ -140,6 +143,7 @@ def open_domain(home: Path, *, clock: Clock = system_clock) -> Domain:
         storage=provider(settings["storage"]),
         release_signer=Signer.from_seed(f"{name}/release", keys.read_seed("release")),
         clock=clock,
+        settings=settings,
     )
 
 

@@ -40,7 +40,12 @@ class BubblewrapJail(LocalJail):
     def _launch(
         self, spec: JailSpec, place: Place, group: cgroup.Group, ours: ExitStack
     ) -> tuple[int, int, subprocess.Popen[bytes]]:
-        """Start the launcher, which becomes bubblewrap."""
+        return self.launch(spec, place, group, ours, subprocess.DEVNULL)
+
+    def launch(
+        self, spec: JailSpec, place: Place, group: cgroup.Group, ours: ExitStack, stdin: int
+    ) -> tuple[int, int, subprocess.Popen[bytes]]:
+        """Start the launcher, which becomes bubblewrap; ``stdin`` is a descriptor only for a warm jail, whose one pipe it is."""
         with ExitStack() as theirs:
             log_read, log_write = pipe(ours, theirs)
             status_read, status_write = pipe(ours, theirs)
@@ -56,7 +61,7 @@ class BubblewrapJail(LocalJail):
             plan_file = memory_file(theirs, "plan", json.dumps(plan).encode())
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_LAUNCHER), str(plan_file)],
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=log_write,
                 stderr=log_write,
                 pass_fds=(status_write, program, arguments, plan_file),

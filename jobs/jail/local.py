@@ -61,33 +61,10 @@ class LocalJail(ABC):
         group.remove()
         group.create(spec.limits)
         try:
-            return self._run_in(group, spec, place, cancelled)
+            with self._started(spec, place, group) as started:
+                return see_through(started, group, spec, place, cancelled)
         finally:
             group.remove()
-
-    def _run_in(self, group: cgroup.Group, spec: JailSpec, place: Place, cancelled: Callable[[], bool]) -> Outcome:
-        begun = time.monotonic()
-        log = CutLog(place.log, spec.limits.log_bytes)
-        with self._started(spec, place, group) as started:
-            try:
-                forced = watch(started, log, spec.limits.seconds, cancelled)
-            finally:
-                # The launcher first: cancelled at once, it may not have joined the groups yet. Then what outlived the program: a
-                # late writer must not find the outbox while it is read.
-                started.process.kill()
-                started.process.wait()
-                group.kill()
-                drain(started.log, log)
-                log.close()
-            code = exit_code(started.status, killed=forced is not None or group.killed_for_memory())
-        return Outcome(
-            ending=forced or _ending(code, group, place.outbox),
-            exit_code=code,
-            wall_seconds=time.monotonic() - begun,
-            cpu_seconds=group.cpu_seconds(),
-            peak_bytes=group.peak_bytes(),
-            log=place.log,
-        )
 
     def collect(self, spec: JailSpec, into: Path) -> tuple[Collected, ...]:
         """Copy the outbox out, whole or not at all."""
@@ -115,6 +92,41 @@ class LocalJail(ABC):
         with ExitStack() as ours:
             log_read, status_read, process = self._launch(spec, place, group, ours)
             yield Started(process, log_read, status_read)
+
+
+def see_through(
+    started: Started,
+    group: cgroup.Group,
+    spec: JailSpec,
+    place: Place,
+    cancelled: Callable[[], bool],
+    used: float = 0.0,
+) -> Outcome:
+    """Watch a started run to its end, end what outlived it, and say what is known of it.
+
+    ``used`` are the processor seconds of its group from before it was anybody's run.
+    """
+    begun = time.monotonic()
+    log = CutLog(place.log, spec.limits.log_bytes)
+    try:
+        forced = watch(started, log, spec.limits.seconds, cancelled)
+    finally:
+        # The launcher first: cancelled at once, it may not have joined the groups yet. Then what outlived the program: a late
+        # writer must not find the outbox while it is read.
+        started.process.kill()
+        started.process.wait()
+        group.kill()
+        drain(started.log, log)
+        log.close()
+    code = exit_code(started.status, killed=forced is not None or group.killed_for_memory())
+    return Outcome(
+        ending=forced or _ending(code, group, place.outbox),
+        exit_code=code,
+        wall_seconds=time.monotonic() - begun,
+        cpu_seconds=group.cpu_seconds() - used,
+        peak_bytes=group.peak_bytes(),
+        log=place.log,
+    )
 
 
 class Place:

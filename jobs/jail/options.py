@@ -17,6 +17,7 @@ INTERPRETER: Final = "/opt/py"
 """Where the interpreter of the platform is mounted, when it is not the system's."""
 
 _READ_ONLY, _NO_SETUID, _NO_DEVICES, _NO_PROGRAMS, _NO_LINKS = 1, 2, 4, 8, 256
+OUTBOX_BITS: Final = _NO_SETUID | _NO_DEVICES | _NO_PROGRAMS | _NO_LINKS
 _ROOT_FOLDERS: Final = ("bin", "sbin", "lib", "lib64")
 _ETC: Final = {
     "passwd": f"job:x:{INSIDE_UID}:{INSIDE_UID}:job:/tmp:/usr/sbin/nologin\n",
@@ -80,7 +81,7 @@ def bubblewrap_options(spec: JailSpec, filter_descriptor: int, status_descriptor
         *_system_options(),
         *(part for place, inside in _staged(spec) for part in ("--ro-bind", place, inside)),
         *_hidden_options(spec),
-        *("--bind", "/stage/out", "/out"),
+        *(("--dir", "/in", "--dir", "/job", "--dir", "/out") if spec.late else ("--bind", "/stage/out", "/out")),
         *("--size", str(limits.memory_bytes // 2), "--tmpfs", "/tmp"),  # noqa: S108
         *("--proc", "/proc", *_mask_options()),
         *("--dev", "/dev", "--size", str(limits.memory_bytes // 4), "--tmpfs", "/dev/shm", "--remount-ro", "/dev"),  # noqa: S108
@@ -125,6 +126,12 @@ def _staged(spec: JailSpec) -> Iterable[tuple[str, str]]:
     return ((f"/stage/{number}", inside) for number, inside in enumerate(sorted(spec.read_only)))
 
 
+def mount_bits(inside: str) -> int:
+    """Give the flags of mount(2) for a source: all are read-only and bare, and no program starts from a table."""
+    safe = _READ_ONLY | _NO_SETUID | _NO_DEVICES
+    return safe | _NO_PROGRAMS if inside.startswith("/in/") else safe
+
+
 def launcher_plan(spec: JailSpec, root: Path, outbox: Path, doors: Iterable[Path]) -> dict[str, Any]:
     """Say what the launcher binds into its root, and the limits it sets."""
     safe = _READ_ONLY | _NO_SETUID | _NO_DEVICES
@@ -137,9 +144,9 @@ def launcher_plan(spec: JailSpec, root: Path, outbox: Path, doors: Iterable[Path
         elif host.is_dir():
             binds.append((str(host), name, safe))
     for place, inside in _staged(spec):
-        data = safe | _NO_PROGRAMS if inside.startswith("/in/") else safe
-        binds.append((str(spec.read_only[inside]), place.lstrip("/"), data))
-    binds.append((str(outbox), "stage/out", _NO_SETUID | _NO_DEVICES | _NO_PROGRAMS | _NO_LINKS))
+        binds.append((str(spec.read_only[inside]), place.lstrip("/"), mount_bits(inside)))
+    if not spec.late:
+        binds.append((str(outbox), "stage/out", OUTBOX_BITS))
     return {
         "root": str(root),
         "uid": spec.uid,
@@ -147,11 +154,11 @@ def launcher_plan(spec: JailSpec, root: Path, outbox: Path, doors: Iterable[Path
         "binds": binds,
         "links": links,
         "files": [(f"etc/{name}", content) for name, content in _ETC.items()],
-        "rlimits": _process_limits(spec),
+        "rlimits": process_limits(spec),
     }
 
 
-def _process_limits(spec: JailSpec) -> dict[str, int]:
+def process_limits(spec: JailSpec) -> dict[str, int]:
     """Limits of each process; the groups limit them together, exactly.
 
     The number of processes is counted per uid on the host, and one tenant may have several runs, so this second wall is four times

@@ -84,6 +84,8 @@ class JailSpec:
         read_only: absolute path inside -> file or folder of the host. Files must be readable by others than their owner; the folders
             above them need not be.
         limits: what it may use.
+        late: the job's folder, its tables and its outbox are mounted after the start, by the platform (``pool``); until then the places
+            are empty.
 
     Raises:
         DefinitionError: a value is malformed.
@@ -97,6 +99,7 @@ class JailSpec:
     environment: Mapping[str, str] = field(default_factory=dict)
     read_only: Mapping[str, Path] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    late: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what would weaken the jail, and freeze the two mappings."""

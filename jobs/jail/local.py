@@ -16,7 +16,7 @@ from pathlib import Path
 
 from jobs.jail import cgroup, outbox
 from jobs.jail.collect import collect_outbox
-from jobs.jail.spec import Capability, Collected, Ending, JailSpec, Outcome, check_host_path
+from jobs.jail.spec import Capability, Collected, Ending, JailSpec, Limits, Outcome, check_host_path
 from jobs.jail.watch import CutLog, Started, drain, exit_code, watch
 from lineage.errors import DefinitionError, MissingPartError
 
@@ -53,10 +53,7 @@ class LocalJail(ABC):
 
     def run(self, spec: JailSpec, cancelled: Callable[[], bool]) -> Outcome:
         """Run the program to its end and return when its last process is dead."""
-        self._require_whole()
-        place = Place(spec)
-        if not outbox.is_mounted(place.outbox):
-            raise MissingPartError("jail.outbox-gone")
+        place = self.check_prepared(spec)
         group = cgroup.group(spec.name)
         group.remove()
         group.create(spec.limits)
@@ -80,11 +77,31 @@ class LocalJail(ABC):
         cgroup.group(spec.name).remove()
         outbox.remove_tree(Place(spec).jail)
 
+    def _bounds(self, limits: Limits) -> Limits:
+        """Give what the control groups are set to: the run's limits and what the jail itself needs."""
+        return limits
+
+    def _exit_code(self, started: Started, *, killed: bool) -> int:
+        """Read the program's exit code after the death of everything; refuse when it never started."""
+        return exit_code(started.status, killed=killed)
+
     def _require_whole(self) -> None:
         """Refuse to run in less than the whole jail (law 7)."""
         capability = self.capability()
         if not capability.whole:
             raise MissingPartError("jail.incomplete", missing=", ".join(capability.missing))
+
+    def check_prepared(self, spec: JailSpec) -> Place:
+        """Refuse to start what was not prepared, or in less than the whole jail (law 7); gives where the run's things lie.
+
+        Raises:
+            MissingPartError: ``jail.incomplete`` or ``jail.outbox-gone``.
+        """
+        self._require_whole()
+        place = Place(spec)
+        if not outbox.is_mounted(place.outbox):
+            raise MissingPartError("jail.outbox-gone")
+        return place
 
     @contextmanager
     def _started(self, spec: JailSpec, place: Place, group: cgroup.Group) -> Iterator[Started]:

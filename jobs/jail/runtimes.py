@@ -57,6 +57,10 @@ class Runtime:
         """The command line that runs the job folder mounted at ``/job``."""
         return (*self.argv, "-m", f"{_SDK_PACKAGE}.runner")
 
+    def get_warm(self, kind: str) -> tuple[str, ...]:
+        """Give the command line that gets ready for a job folder which is not there yet (``pool``)."""
+        return (*self.argv, "-m", f"{_SDK_PACKAGE}.warm", kind)
+
 
 def python_runtime(cores: int = 1, memory_bytes: int = 1 << 30) -> Runtime:
     """Give the interpreter that runs the platform, with its libraries and the job's SDK.

@@ -129,6 +129,8 @@ def open_session(extra: Mapping[str, str] | None = None) -> SparkSession:
     Raises:
         RuntimeError: the JVM did not start.
     """
+    if _WARM:
+        return _WARM.pop()
     cores = int(os.environ["SHUZHA_CORES"])
     command = java_command(
         cores, int(os.environ["SHUZHA_MEMORY"]), Path(os.environ["SPARK_HOME"]), Path(os.environ["SHUZHA_JARS"])
@@ -145,6 +147,22 @@ def open_session(extra: Mapping[str, str] | None = None) -> SparkSession:
     for name, value in {**settings(cores), **(extra or {})}.items():
         builder = builder.config(name, value)
     return builder.getOrCreate()
+
+
+def warm_up() -> None:
+    """Start the session that ``open_session`` will give, and use what most jobs use, so that it is loaded and compiled."""
+    session = open_session()
+    folder = Path(tempfile.mkdtemp())
+    table = f"{folder}/rows"
+    session.range(1000).selectExpr("id", "id % 7 AS kind").write.format("delta").save(table)
+    rows = session.read.format("delta").load(table)
+    rows.groupBy("kind").count().orderBy("kind").toPandas()
+    shutil.rmtree(folder)
+    _WARM.append(session)
+
+
+_WARM: Final[list[SparkSession]] = []
+"""At most one session, started for nobody yet."""
 
 
 def _start_gateway(command: list[str]) -> tuple[int, str]:

@@ -1,9 +1,9 @@
-"""The system calls a jailed program may not make, as a classic BPF program for the kernel (law 1).
+"""The filter over system calls, as a classic BPF program for the kernel (law 1).
 
 The mount, network and process namespaces hide the host; this filter closes what namespaces do not cover: socket families that reach
 past an empty network (AF_VSOCK talks to the hypervisor), the session keyring, and the large interfaces in which kernel holes are
-found (bpf, io_uring, perf, userfaultfd, nested namespaces). Layout of ``seccomp_data`` and the return values: seccomp(2),
-``linux/seccomp.h``, ``linux/filter.h``; call numbers: ``asm/unistd_64.h`` and ``asm-generic/unistd.h``.
+found (bpf, io_uring, perf, userfaultfd, nested namespaces). ``seccomp_calls`` is the table; here it becomes a program. Layout of
+``seccomp_data`` and the return values: seccomp(2), ``linux/seccomp.h``, ``linux/filter.h``.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ from __future__ import annotations
 import errno
 import platform
 import struct
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from enum import IntEnum
+from functools import cache
 from typing import Final
 
+from jobs.jail.seccomp_calls import LAST_KNOWN, MACHINES, Decision, Machine
 from lineage.errors import MissingPartError
+
+
+__all__ = ["MACHINES", "Action", "build"]
 
 
 class Action(IntEnum):
@@ -27,113 +31,13 @@ class Action(IntEnum):
     ERRNO = 0x00050000
 
 
-@dataclass(frozen=True)
-class Machine:
-    """One processor family: its audit number, its call numbers, and where a second calling convention begins (0 = none)."""
-
-    audit: int
-    second_abi: int
-    calls: Mapping[str, int]
-
-
-# name: (x86-64, aarch64); None where the family has no such call.
-_CALLS: Final[Mapping[str, tuple[int | None, int | None]]] = {
-    # one process into another
-    "ptrace": (101, 117),
-    "process_vm_readv": (310, 270),
-    "process_vm_writev": (311, 271),
-    "kcmp": (312, 272),
-    "pidfd_getfd": (438, 438),
-    "process_madvise": (440, 440),
-    # mounts and roots
-    "mount": (165, 40),
-    "umount2": (166, 39),
-    "pivot_root": (155, 41),
-    "chroot": (161, 51),
-    "open_tree": (428, 428),
-    "move_mount": (429, 429),
-    "fsopen": (430, 430),
-    "fsconfig": (431, 431),
-    "fsmount": (432, 432),
-    "fspick": (433, 433),
-    "mount_setattr": (442, 442),
-    "open_tree_attr": (467, 467),
-    "statmount": (457, 457),
-    "listmount": (458, 458),
-    "quotactl": (179, 60),
-    "quotactl_fd": (443, 443),
-    "swapon": (167, 224),
-    "swapoff": (168, 225),
-    # namespaces
-    "unshare": (272, 97),
-    "setns": (308, 268),
-    # kernel interfaces too large to trust
-    "bpf": (321, 280),
-    "perf_event_open": (298, 241),
-    "userfaultfd": (323, 282),
-    "io_uring_setup": (425, 425),
-    "io_uring_enter": (426, 426),
-    "io_uring_register": (427, 427),
-    "fanotify_init": (300, 262),
-    "name_to_handle_at": (303, 264),
-    "open_by_handle_at": (304, 265),
-    "lookup_dcookie": (212, 18),
-    # keys ignore every namespace
-    "keyctl": (250, 219),
-    "add_key": (248, 217),
-    "request_key": (249, 218),
-    # the machine itself
-    "init_module": (175, 105),
-    "finit_module": (313, 273),
-    "delete_module": (176, 106),
-    "create_module": (174, None),
-    "kexec_load": (246, 104),
-    "kexec_file_load": (320, 294),
-    "reboot": (169, 142),
-    "syslog": (103, 116),
-    "acct": (163, 89),
-    "settimeofday": (164, 170),
-    "clock_settime": (227, 112),
-    "clock_adjtime": (305, 266),
-    "adjtimex": (159, 171),
-    "sethostname": (170, 161),
-    "setdomainname": (171, 162),
-    "iopl": (172, None),
-    "ioperm": (173, None),
-    "modify_ldt": (154, None),
-    "uselib": (134, None),
-    "_sysctl": (156, None),
-    "vhangup": (153, 58),
-    "nfsservctl": (180, 42),
-    # other personalities switch address randomisation off
-    "personality": (135, 92),
-    # pages of another node tell of other tenants' memory
-    "mbind": (237, 235),
-    "move_pages": (279, 239),
-    "migrate_pages": (256, 238),
-    # looked at by argument, below
-    "socket": (41, 198),
-    "clone": (56, 220),
-    "clone3": (435, 435),
-    "ioctl": (16, 29),
-}
-_BY_ARGUMENT: Final = frozenset({"socket", "clone", "clone3", "ioctl"})
-
-MACHINES: Final[Mapping[str, Machine]] = {
-    "x86_64": Machine(
-        audit=0xC000003E,
-        second_abi=0x40000000,
-        calls={name: numbers[0] for name, numbers in _CALLS.items() if numbers[0] is not None},
-    ),
-    "aarch64": Machine(
-        audit=0xC00000B7,
-        second_abi=0,
-        calls={name: numbers[1] for name, numbers in _CALLS.items() if numbers[1] is not None},
-    ),
-}
-
-# AF_UNIX, AF_INET, AF_INET6, AF_NETLINK: all four live inside the network namespace.
-SOCKET_FAMILIES: Final = (1, 2, 10, 16)
+UNIX, INTERNET, INTERNET_6, NETLINK = 1, 2, 10, 16
+SOCKET_FAMILIES: Final = (UNIX, INTERNET, INTERNET_6, NETLINK)
+"""All four live inside the network namespace."""
+INTERNET_PROTOCOLS: Final = (0, 6, 17)
+"""By the type, TCP, UDP; the others are rare, large, and loaded on demand (SCTP, DCCP, MPTCP)."""
+NETLINK_PROTOCOLS: Final = (0,)
+"""NETLINK_ROUTE, which lists interfaces; the others reach the packet filter, sockets of others, the kernel's events."""
 # CLONE_NEW{TIME,NS,CGROUP,UTS,IPC,USER,PID,NET}
 NAMESPACE_FLAGS: Final = (
     0x00000080 | 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
@@ -145,28 +49,19 @@ _NUMBER: Final = 0
 _ARCHITECTURE: Final = 4
 _FIRST_ARGUMENT: Final = 16
 _SECOND_ARGUMENT: Final = 24
+_THIRD_ARGUMENT: Final = 32
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_ANSWERS: Final = {
+    Decision.ALLOW: int(Action.ALLOW),
+    Decision.REFUSE: Action.ERRNO | errno.EPERM,
+    Decision.ABSENT: Action.ERRNO | errno.ENOSYS,
+}
+
+_Step = tuple[int, int, int, int]
+"""Code, jump when true, jump when false, value: one ``struct sock_filter``."""
 
 
-class _Program:
-    """Instructions in order; the jumps of this filter are all "skip the next one or not"."""
-
-    def __init__(self) -> None:
-        self.words: list[bytes] = []
-
-    def add(self, code: int, value: int, yes: int = 0, no: int = 0) -> None:
-        """Append one ``struct sock_filter``: code, jump when true, jump when false, value."""
-        self.words.append(struct.pack("=HBBI", code, yes, no, value))
-
-    def load(self, offset: int) -> None:
-        """Load the 32-bit word at ``offset`` of ``seccomp_data``."""
-        self.add(_LOAD, offset)
-
-    def answer(self, action: Action, number: int = 0) -> None:
-        """End with an action, for ERRNO with the error number."""
-        self.add(_RETURN, action | number)
-
-
+@cache
 def build(machine: str | None = None) -> bytes:
     """Assemble the filter for a processor family, by default this one's.
 
@@ -179,63 +74,81 @@ def build(machine: str | None = None) -> bytes:
     name = platform.machine() if machine is None else machine
     if name not in MACHINES:
         raise MissingPartError("jail.unknown-machine", machine=name[:40])
-    family = MACHINES[name]
-    program = _Program()
-    _pin_architecture(program, family)
-    for call, number in family.calls.items():
-        if call not in _BY_ARGUMENT:
-            _refuse_call(program, number, errno.EPERM)
-    # glibc falls back to clone, whose flags can be read; clone3 hides them behind a pointer.
-    _refuse_call(program, family.calls["clone3"], errno.ENOSYS)
-    _guard_sockets(program, family.calls["socket"])
-    _guard_clone(program, family.calls["clone"])
-    _guard_terminal(program, family.calls["ioctl"])
-    program.answer(Action.ALLOW)
-    return b"".join(program.words)
+    return _assemble(MACHINES[name])
 
 
-def _pin_architecture(program: _Program, family: Machine) -> None:
+def _assemble(family: Machine) -> bytes:
+    steps = [*_pin_architecture(family)]
+    for first, decision in _intervals(family):
+        # Intervals ascend, so what is at or beyond the next one's beginning skips this one's answer.
+        answer = [*_answer(family, first, decision)]
+        end = _end(family, first)
+        if end is not None:
+            steps.append((_AT_LEAST, len(answer), 0, end))
+        steps += answer
+    return b"".join(struct.pack("=HBBI", code, yes, no, value) for code, yes, no, value in steps)
+
+
+def _pin_architecture(family: Machine) -> Iterator[_Step]:
     """Kill calls made through another calling convention, where the same numbers mean other calls."""
-    program.load(_ARCHITECTURE)
-    program.add(_EQUAL, family.audit, yes=1)
-    program.answer(Action.KILL)
-    program.load(_NUMBER)
+    yield (_LOAD, 0, 0, _ARCHITECTURE)
+    yield (_EQUAL, 1, 0, family.audit)
+    yield (_RETURN, 0, 0, Action.KILL)
+    yield (_LOAD, 0, 0, _NUMBER)
     if family.second_abi:
-        program.add(_AT_LEAST, family.second_abi, no=1)
-        program.answer(Action.KILL)
+        yield (_AT_LEAST, 0, 1, family.second_abi)
+        yield (_RETURN, 0, 0, Action.KILL)
 
 
-def _refuse_call(program: _Program, number: int, error: int) -> None:
-    program.add(_EQUAL, number, no=1)
-    program.answer(Action.ERRNO, error)
+def _intervals(family: Machine) -> Iterator[tuple[int, Decision]]:
+    """Give where each run of equal decisions begins; a call judged by argument is a run of its own."""
+    previous: Decision | None = None
+    for number in range(LAST_KNOWN + 2):
+        decision = family.decide(number)
+        if decision is not previous or decision is Decision.BY_ARGUMENT:
+            yield number, decision
+        previous = decision
 
 
-def _guard(program: _Program, number: int, body: Sequence[tuple[int, int, int, int]], offset: int) -> None:
-    """Append a block that looks at one argument of one call, and loads the call number again for the next block."""
-    program.add(_EQUAL, number, no=len(body) + 1)
-    program.load(offset)
-    for code, value, yes, no in body:
-        program.add(code, value, yes, no)
-    program.load(_NUMBER)
+def _end(family: Machine, first: int) -> int | None:
+    """Give where the next run begins; None for the last, which holds every number beyond the table."""
+    return next((number for number, _ in _intervals(family) if number > first), None)
 
 
-def _guard_sockets(program: _Program, number: int) -> None:
-    """Allow the four families, refuse every other: AF_VSOCK opens even in an empty network namespace (D2)."""
-    count = len(SOCKET_FAMILIES)
-    body = [(_EQUAL, family, count - place, 0) for place, family in enumerate(SOCKET_FAMILIES)]
-    body.append((_RETURN, Action.ERRNO | errno.EAFNOSUPPORT, 0, 0))
-    _guard(program, number, body, _FIRST_ARGUMENT)
+def _answer(family: Machine, first: int, decision: Decision) -> Iterator[_Step]:
+    if decision is not Decision.BY_ARGUMENT:
+        yield (_RETURN, 0, 0, _ANSWERS[decision])
+    elif first == family.calls["socket"]:
+        yield from _judge_socket()
+    elif first == family.calls["clone"]:
+        yield (_LOAD, 0, 0, _FIRST_ARGUMENT)
+        yield (_ANY_BIT, 0, 1, NAMESPACE_FLAGS)
+        yield (_RETURN, 0, 0, Action.ERRNO | errno.EPERM)
+        yield (_RETURN, 0, 0, Action.ALLOW)
+    else:
+        # The kernel does not look at the high half of the request, so only the low one is compared.
+        yield (_LOAD, 0, 0, _SECOND_ARGUMENT)
+        yield from _one_of(TERMINAL_REQUESTS, then=Action.ERRNO | errno.EPERM)
+        yield (_RETURN, 0, 0, Action.ALLOW)
 
 
-def _guard_clone(program: _Program, number: int) -> None:
-    """Refuse clone with any namespace flag."""
-    body = [(_ANY_BIT, NAMESPACE_FLAGS, 0, 1), (_RETURN, Action.ERRNO | errno.EPERM, 0, 0)]
-    _guard(program, number, body, _FIRST_ARGUMENT)
+def _judge_socket() -> Iterator[_Step]:
+    """Allow four families, two of them with few protocols: AF_VSOCK opens even in an empty network namespace (D2)."""
+    unknown = Action.ERRNO | errno.EPROTONOSUPPORT
+    internet = [(_LOAD, 0, 0, _THIRD_ARGUMENT), *_one_of(INTERNET_PROTOCOLS), (_RETURN, 0, 0, unknown)]
+    netlink = [(_LOAD, 0, 0, _THIRD_ARGUMENT), *_one_of(NETLINK_PROTOCOLS), (_RETURN, 0, 0, unknown)]
+    yield (_LOAD, 0, 0, _FIRST_ARGUMENT)
+    yield from _one_of((UNIX,))
+    yield (_EQUAL, 1, 0, INTERNET)
+    yield (_EQUAL, 0, len(internet), INTERNET_6)
+    yield from internet
+    yield (_EQUAL, 0, len(netlink), NETLINK)
+    yield from netlink
+    yield (_RETURN, 0, 0, Action.ERRNO | errno.EAFNOSUPPORT)
 
 
-def _guard_terminal(program: _Program, number: int) -> None:
-    """Refuse the two requests that put characters into a terminal."""
-    body: list[tuple[int, int, int, int]] = []
-    for request in TERMINAL_REQUESTS:
-        body += [(_EQUAL, request, 0, 1), (_RETURN, Action.ERRNO | errno.EPERM, 0, 0)]
-    _guard(program, number, body, _SECOND_ARGUMENT)
+def _one_of(values: tuple[int, ...], then: int = Action.ALLOW) -> Iterator[_Step]:
+    """Answer at once when the loaded word is one of a few."""
+    for value in values:
+        yield (_EQUAL, 0, 1, value)
+        yield (_RETURN, 0, 0, then)

@@ -67,6 +67,12 @@ class Door:
         """Give a label in the person's language."""
         return text(code, self.language)
 
+    def shown(self, kind: str, value: str | Iterable[str] | None) -> str | list[str] | None:
+        """Give stored words (a state, a kind, roles) as people read them; ``--json`` keeps them as they are stored."""
+        if value is None or isinstance(value, str):
+            return value if value is None or self.as_json else self.label(f"label.{kind}.{value.replace(' ', '-')}")
+        return [str(one) if self.as_json else self.label(f"label.{kind}.{one}") for one in value]
+
     def reason(self, code: str) -> str:
         """Give a stored reason, of which only the code was kept, in the person's language."""
         return brief(code, self.language)

@@ -67,15 +67,30 @@ class Session:
             raise NotPermittedError("access.not-found")
 
 
-def issue_token(change: Change, holder: str, lifetime: timedelta = TOKEN_LIFETIME) -> str:
-    """Make a token for a person; only its hash is kept."""
-    secret = secrets.token_urlsafe(32)
-    expires = stamp(change.moment + lifetime)
+def new_half() -> tuple[str, str]:
+    """Draw one half of a token; gives it and the digest under which it may be kept."""
+    half = secrets.token_urlsafe(32)
+    return half, _digest(half).hex()
+
+
+def issue_token(change: Change, holder: str, first: str, offered_by: str) -> str:
+    """Make a token for a person from the digest of its first half; gives the second half. Only a hash of both is kept.
+
+    The halves go to the person from two people: neither of them can log in as that person (law 6; split knowledge as in
+    NIST SP 800-57 part 1).
+    """
+    second, kept = new_half()
+    expires = stamp(change.moment + TOKEN_LIFETIME)
     change.connection.execute(
-        insert(token).values(digest=_digest(secret), person=holder, issued=change.at, expires=expires)
+        insert(token).values(digest=_joined(first, kept), person=holder, issued=change.at, expires=expires)
     )
-    change.record(Kind.TOKEN_ISSUED, [holder], {"expires": expires})
-    return secret
+    change.record(Kind.TOKEN_ISSUED, [holder], {"expires": expires, "offered_by": offered_by})
+    return second
+
+
+def join_halves(first: str, second: str) -> str:
+    """Give the token whose halves these are."""
+    return f"{first}.{second}"
 
 
 def revoke_tokens(change: Change, holder: str) -> int:
@@ -97,7 +112,7 @@ def authenticate(domain: Domain, secret: str) -> Session:
         .add_columns(organisation.c.name.label("organisation_name"))
         .join(person, person.c.id == token.c.person)
         .join(organisation, organisation.c.id == person.c.organisation)
-        .where(token.c.digest == _digest(secret))
+        .where(token.c.digest == _stored(secret))
     )
     with domain.read() as connection:
         row = connection.execute(query).one_or_none()
@@ -148,6 +163,16 @@ def check_still_active(change: Change, session: Session) -> None:
         raise NotPermittedError("organisation.not-active", organisation=session.organisation_name, state=state)
 
 
-def _digest(secret: str) -> str:
-    # A 256-bit random token needs no slow hash: there is no dictionary to try.
-    return hashlib.sha256(secret.encode()).hexdigest()
+def _stored(secret: str) -> str:
+    """Give what is kept of a token; of what is no token, what nothing is kept under."""
+    first, dot, second = secret.partition(".")
+    return _joined(_digest(first).hex(), _digest(second).hex()) if dot else ""
+
+
+def _joined(first: str, second: str) -> str:
+    return hashlib.sha256(bytes.fromhex(first) + bytes.fromhex(second)).hexdigest()
+
+
+def _digest(half: str) -> bytes:
+    # 256 random bits need no slow hash: there is no dictionary to try.
+    return hashlib.sha256(half.encode()).digest()

@@ -1,4 +1,4 @@
-"""Organisations and persons: registration, filing, vetting, training, roles, suspension (A7, A8, D6)."""
+"""Organisations and persons: registration, filing, vetting, training, suspension (A7, A8, D6). Roles: ``sandbox.enrolment``."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from lineage.errors import DefinitionError, NotPermittedError
 from lineage.kinds import Kind
 from lineage.log import PLATFORM, Change
-from sandbox.access import Session, check_still_active, issue_token, revoke_tokens
+from sandbox.access import Session, check_still_active, issue_token, join_halves, new_half, revoke_tokens
 from sandbox.domain import Domain, new_id
-from sandbox.roles import OrganisationKind, Permission, Role, check_roles
+from sandbox.roles import NEVER_EMPTY, OrganisationKind, Permission, Role
 from sandbox.schema import check_line, organisation, person, person_role
 from sandbox.states import ORGANISATION, PERSON, OrganisationState, PersonState
 
@@ -49,29 +49,52 @@ class Person:
     roles: tuple[Role, ...]
 
 
-def found_authority(domain: Domain, *, name: str, title: str, login: str, officer: str) -> str:
-    """Open a new domain: register the authority and its first officer; gives the officer's token.
+@dataclass(frozen=True)
+class Founded:
+    """The tokens of a new domain's first two persons."""
+
+    officer: str
+    registrar: str
+
+
+def found_authority(
+    domain: Domain, *, name: str, title: str, login: str, officer: str, registrar_login: str, registrar: str
+) -> Founded:
+    """Open a new domain: register the authority, its first officer and its first registrar; gives their tokens.
+
+    Two persons from the start: one alone could file people and give them what he then decides with (law 6).
 
     Raises:
-        DefinitionError: the domain has an authority already.
+        DefinitionError: the domain has an authority already, or both are one login.
     """
-    _check_login(login)
+    first = {login: (officer, Role.AUTHORITY_OFFICER), registrar_login: (registrar, Role.REGISTRAR)}
+    if len(first) < len({Role.AUTHORITY_OFFICER, Role.REGISTRAR}):
+        raise DefinitionError("person.login-taken", login=login)
     check_line(organisation.c.title, title)
-    check_line(person.c.name, officer)
+    for one, (real_name, _) in first.items():
+        _check_login(one)
+        check_line(person.c.name, real_name)
     with domain.change(PLATFORM) as change:
         if change.connection.execute(select(func.count()).select_from(organisation)).scalar():
             raise DefinitionError("domain.has-authority")
-        authority, first = new_id("O"), new_id("P")
+        authority = new_id("O")
         change.record(Kind.DOMAIN_CREATED, [authority], {"name": domain.name})
         _insert_organisation(change, authority, name, title, OrganisationKind.AUTHORITY)
-        change.connection.execute(
-            insert(person).values(
-                id=first, login=login, name=officer, organisation=authority, state=PersonState.ACTIVE.value
-            )
+        tokens = [_found_person(change, authority, one, *values) for one, values in first.items()]
+        return Founded(*tokens)
+
+
+def _found_person(change: Change, authority: str, login: str, name: str, role: Role) -> str:
+    identity = new_id("P")
+    change.connection.execute(
+        insert(person).values(
+            id=identity, login=login, name=name, organisation=authority, state=PersonState.ACTIVE.value
         )
-        change.record(Kind.PERSON_FILED, [first, authority], {"login": login, "name": officer})
-        _insert_role(change, first, Role.AUTHORITY_OFFICER)
-        return issue_token(change, first)
+    )
+    change.record(Kind.PERSON_FILED, [identity, authority], {"login": login, "name": name})
+    insert_role(change, identity, role, PLATFORM.person)
+    half, kept = new_half()
+    return join_halves(half, issue_token(change, identity, kept, PLATFORM.person))
 
 
 def register(domain: Domain, session: Session, *, name: str, title: str, kind: OrganisationKind) -> str:
@@ -122,62 +145,55 @@ def file_person(domain: Domain, session: Session, *, login: str, name: str, orga
 def advance_person(domain: Domain, session: Session, identity: str, to: PersonState) -> None:
     """Move a person one step: vetted, trained, active (confidentiality signed), suspended. A suspension revokes their tokens.
 
+    Back from a suspension leads through every step and a new token, which takes two people again.
+
     Raises:
         DefinitionError: the step does not follow.
-        NotPermittedError: the person may not, or it is about themselves (law 6).
+        NotPermittedError: the person may not, it is about themselves, or nobody would be left in a needed role (law 6).
     """
-    session.check(Permission.PERSON_FILE)
+    suspending = to is PersonState.SUSPENDED
+    session.check(Permission.PERSON_SUSPEND if suspending else Permission.PERSON_FILE)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
-        found = _other_person(change.connection, session, identity)
+        found = other_person(change.connection, session, identity)
         PERSON.check_move(found.state, to)
+        if suspending:
+            for role in found.roles:
+                _check_not_last(change.connection, found, role)
         change.connection.execute(update(person).where(person.c.id == found.id).values(state=to.value))
         change.record(Kind.PERSON_ADVANCED, [found.id], {"from": found.state.value, "to": to.value})
-        if to is PersonState.SUSPENDED:
+        if suspending:
             revoke_tokens(change, found.id)
 
 
-def give_role(domain: Domain, session: Session, identity: str, role: Role) -> None:
-    """Give a person a role.
-
-    Raises:
-        NotPermittedError: the person may not, it is about themselves, or the role may not meet another (law 6, J11).
-    """
-    session.check(Permission.PERSON_FILE)
-    with domain.change(session.actor) as change:
-        check_still_active(change, session)
-        found = _other_person(change.connection, session, identity)
-        if role in found.roles:
-            raise DefinitionError("role.held", role=f"label.role.{role}")
-        check_roles(get_organisation(change.connection, found.organisation).kind, found.roles, role)
-        _insert_role(change, found.id, role)
-
-
 def take_role(domain: Domain, session: Session, identity: str, role: Role) -> None:
-    """Take a role from a person.
+    """Take a role from a person; one of the two who gave it is enough, for taking opens nothing.
 
     Raises:
-        NotPermittedError: the person may not, or it is about themselves (law 6).
+        NotPermittedError: the person may not, it is about themselves, or nobody would be left in a needed role (law 6).
         DefinitionError: the role is not held.
     """
-    session.check(Permission.PERSON_FILE)
+    session.check(Permission.PERSON_SUSPEND)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
-        found = _other_person(change.connection, session, identity)
+        found = other_person(change.connection, session, identity)
+        _check_not_last(change.connection, found, role)
         held = (person_role.c.person == found.id) & (person_role.c.role == role.value)
         if not change.connection.execute(delete(person_role).where(held)).rowcount:
             raise DefinitionError("role.not-held", role=f"label.role.{role}")
         change.record(Kind.ROLE_TAKEN, [found.id], {"role": role.value})
 
 
-def new_token(domain: Domain, session: Session, identity: str) -> str:
-    """Revoke a person's tokens and issue a new one."""
-    session.check(Permission.TOKEN_ISSUE)
-    with domain.change(session.actor) as change:
-        check_still_active(change, session)
-        found = get_person(change.connection, identity)
-        revoke_tokens(change, found.id)
-        return issue_token(change, found.id)
+def _check_not_last(connection: Connection, found: Person, role: Role) -> None:
+    if role not in NEVER_EMPTY or role not in found.roles or found.state is not PersonState.ACTIVE:
+        return
+    others = (
+        select(func.count())
+        .select_from(person_role.join(person, person.c.id == person_role.c.person))
+        .where(person_role.c.role == role.value, person.c.state == PersonState.ACTIVE.value, person.c.id != found.id)
+    )
+    if not connection.execute(others).scalar():
+        raise NotPermittedError("role.last", role=f"label.role.{role}")
 
 
 def suspend(domain: Domain, session: Session, identity: str, reason: str) -> None:
@@ -243,7 +259,7 @@ def list_persons(connection: Connection) -> Sequence[Person]:
     return [_person(connection, row) for row in connection.execute(select(person).order_by(person.c.login)).all()]
 
 
-def _other_person(connection: Connection, session: Session, identity: str) -> Person:
+def other_person(connection: Connection, session: Session, identity: str) -> Person:
     """Read a person by id or login who is not the one acting (law 6)."""
     found = get_person(connection, identity)
     if found.id == session.person:
@@ -272,7 +288,8 @@ def _insert_organisation(change: Change, identity: str, name: str, title: str, k
     uid = None
     if kind is OrganisationKind.TENANT:
         highest = change.connection.execute(select(func.max(organisation.c.uid))).scalar()
-        uid = FIRST_UID if highest is None else highest + 1
+        # A pair: the odd one is for production, so that development and production are two users of the machine (D3).
+        uid = FIRST_UID if highest is None else highest + 2
     change.connection.execute(
         insert(organisation).values(
             id=identity, name=name, title=title, kind=kind.value, state=OrganisationState.ACTIVE.value, uid=uid
@@ -281,6 +298,7 @@ def _insert_organisation(change: Change, identity: str, name: str, title: str, k
     change.record(Kind.ORGANISATION_REGISTERED, [identity], {"name": name, "title": title, "kind": kind.value})
 
 
-def _insert_role(change: Change, identity: str, role: Role) -> None:
+def insert_role(change: Change, identity: str, role: Role, proposed_by: str) -> None:
+    """Enter a role that is given, with who proposed it; who may is checked by ``sandbox.enrolment``."""
     change.connection.execute(insert(person_role).values(person=identity, role=role.value))
-    change.record(Kind.ROLE_GIVEN, [identity], {"role": role.value})
+    change.record(Kind.ROLE_GIVEN, [identity], {"role": role.value, "proposed_by": proposed_by})

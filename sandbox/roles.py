@@ -22,6 +22,7 @@ class Role(StrEnum):
     """What a person is here."""
 
     AUTHORITY_OFFICER = "authority-officer"
+    REGISTRAR = "registrar"
     REVIEWER = "reviewer"
     AUDITOR = "auditor"
     PROVIDER_OFFICER = "provider-officer"
@@ -49,13 +50,17 @@ class Permission(StrEnum):
     LOG_READ = "log:read"
     ORGANISATION_REGISTER = "organisation:register"
     ORGANISATION_SUSPEND = "organisation:suspend"
+    PARTY_READ = "party:read"
     PERSON_FILE = "person:file"
+    PERSON_SUSPEND = "person:suspend"
     PROMOTION_DECIDE = "promotion:decide"
     PROMOTION_REQUEST = "promotion:request"
     REQUEST_DECIDE_AS_AUTHORITY = "request:decide-as-authority"
     REQUEST_DECIDE_AS_PROVIDER = "request:decide-as-provider"
     REQUEST_MAKE = "request:make"
+    ROLE_CONFIRM = "role:confirm"
     SCENARIO_OPEN = "scenario:open"
+    TOKEN_CONFIRM = "token:confirm"  # noqa: S105 - the name of a permission
     TOKEN_ISSUE = "token:issue"  # noqa: S105 - the name of a permission
     VIEW_READ = "view:read"
 
@@ -71,11 +76,21 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
             Permission.EXPORT_INSPECT,
             Permission.EXPORT_READ,
             Permission.JOB_READ,
-            Permission.ORGANISATION_REGISTER,
             Permission.ORGANISATION_SUSPEND,
-            Permission.PERSON_FILE,
+            Permission.PARTY_READ,
+            Permission.PERSON_SUSPEND,
             Permission.REQUEST_DECIDE_AS_AUTHORITY,
+            Permission.ROLE_CONFIRM,
             Permission.SCENARIO_OPEN,
+            Permission.TOKEN_CONFIRM,
+        }
+    ),
+    Role.REGISTRAR: frozenset(
+        {
+            Permission.ORGANISATION_REGISTER,
+            Permission.PARTY_READ,
+            Permission.PERSON_FILE,
+            Permission.PERSON_SUSPEND,
             Permission.TOKEN_ISSUE,
         }
     ),
@@ -97,6 +112,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
             Permission.EXPORT_READ,
             Permission.JOB_READ,
             Permission.LOG_READ,
+            Permission.PARTY_READ,
         }
     ),
     Role.PROVIDER_OFFICER: frozenset(
@@ -135,6 +151,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
 
 HOLDERS: Mapping[Role, frozenset[OrganisationKind]] = {
     Role.AUTHORITY_OFFICER: frozenset({OrganisationKind.AUTHORITY}),
+    Role.REGISTRAR: frozenset({OrganisationKind.AUTHORITY}),
     Role.REVIEWER: frozenset({OrganisationKind.AUTHORITY, OrganisationKind.EXPERT}),
     Role.AUDITOR: frozenset({OrganisationKind.AUTHORITY, OrganisationKind.EXPERT}),
     Role.PROVIDER_OFFICER: frozenset({OrganisationKind.PROVIDER}),
@@ -148,9 +165,18 @@ INCOMPATIBLE: frozenset[frozenset[Role]] = frozenset(
         frozenset({Role.AUTHORITY_OFFICER, Role.REVIEWER}),
         frozenset({Role.AUTHORITY_OFFICER, Role.AUDITOR}),
         frozenset({Role.REVIEWER, Role.AUDITOR}),
+        frozenset({Role.REGISTRAR, Role.AUTHORITY_OFFICER}),
+        frozenset({Role.REGISTRAR, Role.REVIEWER}),
+        frozenset({Role.REGISTRAR, Role.AUDITOR}),
     }
 )
-"""Roles of one decision's successive steps, and the auditor of both: together one person would check themselves (law 6)."""
+"""Roles of one decision's successive steps, and the auditor of both: together one person would check themselves (law 6).
+
+Whoever files people decides nothing: GB/T 22239-2019 keeps the administrator of accounts, of permissions and of the audit apart.
+"""
+
+NEVER_EMPTY: frozenset[Role] = frozenset({Role.AUTHORITY_OFFICER, Role.REGISTRAR})
+"""Roles without which nobody could ever be admitted again: the last active person in one keeps it."""
 
 
 def check_roles(kind: OrganisationKind, held: Iterable[Role], added: Role) -> None:

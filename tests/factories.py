@@ -18,7 +18,7 @@ from export_gate.finding import Finding, Verdict
 from jobs import promotion, runs, submitting
 from lineage.kinds import Kind
 from lineage.log import PLATFORM
-from sandbox import agreements, catalogue, grants, parties, requests
+from sandbox import agreements, catalogue, enrolment, grants, parties, requests
 from sandbox.columns import Grade, SubjectKind
 from sandbox.columns import Role as ColumnRole
 from sandbox.roles import OrganisationKind, Role
@@ -39,6 +39,7 @@ ORGANISATIONS: Mapping[str, OrganisationKind] = {
 }
 PEOPLE: Mapping[str, tuple[str, Role]] = {
     "deputy": ("authority", Role.AUTHORITY_OFFICER),
+    "aide": ("authority", Role.REGISTRAR),
     "auditor": ("authority", Role.AUDITOR),
     "reviewer": ("authority", Role.REVIEWER),
     "expert": ("college", Role.REVIEWER),
@@ -52,7 +53,7 @@ PEOPLE: Mapping[str, tuple[str, Role]] = {
     "rival-processor": ("rival", Role.PROCESSOR),
     "keeper": ("machines", Role.MAINTAINER),
 }
-"""Everybody but ``officer``, the authority's first: whom they work for and what they are."""
+"""Everybody but ``officer`` and ``clerk``, with whom a domain is founded: whom they work for and what they are."""
 
 COLUMNS: Mapping[str, Mapping[str, tuple[ColumnRole, Grade]]] = {
     "health.visits": {
@@ -113,25 +114,36 @@ def walk(world: World, to: Stage) -> World:
 
 def add_organisation(world: World, name: str, kind: OrganisationKind) -> str:
     """Register an organisation; gives its id."""
-    made = parties.register(world.domain, world.session("officer"), name=name, title=f"{name} 单位", kind=kind)
+    made = parties.register(world.domain, world.session("clerk"), name=name, title=f"{name} 单位", kind=kind)
     world.ids[name] = made
     return made
 
 
 def add_person(world: World, login: str, organisation: str, *roles: Role, to: PersonState = PersonState.ACTIVE) -> str:
     """File a person and lead them up to a state, with roles and a token; gives the id."""
-    officer = world.session("officer")
+    clerk = world.session("clerk")
     made = parties.file_person(
-        world.domain, officer, login=login, name=login.title(), organisation_id=world.ids[organisation]
+        world.domain, clerk, login=login, name=login.title(), organisation_id=world.ids[organisation]
     )
     world.ids[login] = made
     for state in (PersonState.VETTED, PersonState.TRAINED, PersonState.ACTIVE):
         if to is not PersonState.FILED and list(PersonState).index(state) <= list(PersonState).index(to):
-            parties.advance_person(world.domain, officer, made, state)
+            parties.advance_person(world.domain, clerk, made, state)
     for role in roles:
-        parties.give_role(world.domain, officer, made, role)
-    world.tokens[login] = parties.new_token(world.domain, officer, made)
+        give_role(world, made, role)
+    world.tokens[login] = new_token(world, made)
     return made
+
+
+def give_role(world: World, person: str, role: Role) -> None:
+    """Let the registrar propose a role and the officer confirm it."""
+    enrolment.propose_role(world.domain, world.session("clerk"), person, role)
+    enrolment.confirm_role(world.domain, world.session("officer"), person, role)
+
+
+def new_token(world: World, person: str) -> str:
+    """Let the registrar and the officer each draw a half of a person's new token; gives the whole."""
+    return enrolment.new_token(world.domain, world.session("clerk"), world.session("officer"), person)
 
 
 def _parties(world: World) -> None:
@@ -139,7 +151,17 @@ def _parties(world: World) -> None:
         add_organisation(world, name, kind)
     for login, (organisation, role) in PEOPLE.items():
         add_person(world, login, organisation, role)
+    _idle(world)
     parties.suspend(world.domain, world.session("officer"), world.ids["dormant"], "risk found")
+
+
+def _idle(world: World) -> None:
+    """File somebody for whom everything is proposed and nothing confirmed."""
+    clerk = world.session("clerk")
+    made = parties.file_person(world.domain, clerk, login="idle", name="Idle", organisation_id=world.ids["medica"])
+    enrolment.propose_role(world.domain, clerk, made, Role.PROCESSOR)
+    enrolment.offer_token(world.domain, clerk, made)
+    world.ids["idle"] = made
 
 
 def add_dataset(world: World, login: str, name: str, columns: Mapping[str, tuple[ColumnRole, Grade]]) -> str:

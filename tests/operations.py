@@ -11,7 +11,7 @@ from export_gate import exports, release, review
 from export_gate.review import Decision
 from jobs import promotion, runs, submitting
 from lineage.kinds import Kind
-from sandbox import agreements, catalogue, grants, parties, requests
+from sandbox import agreements, catalogue, enrolment, grants, parties, requests
 from sandbox.access import Session
 from sandbox.columns import Grade
 from sandbox.columns import Role as ColumnRole
@@ -81,7 +81,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "parties.register tenant",
         Stage.PARTIES,
-        "officer",
+        "clerk",
         Permission.ORGANISATION_REGISTER,
         lambda w, s: parties.register(w.domain, s, name="new", title="New", kind=TENANT),
         (Kind.ORGANISATION_REGISTERED, Kind.KEY_CREATED),
@@ -89,7 +89,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "parties.register provider",
         Stage.PARTIES,
-        "officer",
+        "clerk",
         Permission.ORGANISATION_REGISTER,
         lambda w, s: parties.register(w.domain, s, name="new", title="New", kind=PROVIDER),
         (Kind.ORGANISATION_REGISTERED,),
@@ -97,46 +97,73 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "parties.file_person",
         Stage.PARTIES,
-        "officer",
+        "clerk",
         Permission.PERSON_FILE,
         lambda w, s: parties.file_person(w.domain, s, login="new", name="N", organisation_id=w.ids["medica"]),
         (Kind.PERSON_FILED,),
     ),
     Operation(
-        "parties.advance_person",
+        "parties.advance_person on",
         Stage.PARTIES,
-        "officer",
+        "clerk",
         Permission.PERSON_FILE,
+        lambda w, s: parties.advance_person(w.domain, s, w.ids["idle"], PersonState.VETTED),
+        (Kind.PERSON_ADVANCED,),
+        "idle",
+    ),
+    Operation(
+        "parties.advance_person suspended",
+        Stage.PARTIES,
+        "clerk",
+        Permission.PERSON_SUSPEND,
         lambda w, s: parties.advance_person(w.domain, s, w.ids["colleague"], PersonState.SUSPENDED),
         (Kind.PERSON_ADVANCED, Kind.TOKEN_REVOKED),
         "colleague",
     ),
     Operation(
-        "parties.give_role",
+        "enrolment.propose_role",
+        Stage.PARTIES,
+        "clerk",
+        Permission.PERSON_FILE,
+        lambda w, s: enrolment.propose_role(w.domain, s, w.ids["colleague"], Role.TENANT_MANAGER),
+        (Kind.ROLE_PROPOSED,),
+        "colleague",
+    ),
+    Operation(
+        "enrolment.confirm_role",
         Stage.PARTIES,
         "officer",
-        Permission.PERSON_FILE,
-        lambda w, s: parties.give_role(w.domain, s, w.ids["colleague"], Role.TENANT_MANAGER),
+        Permission.ROLE_CONFIRM,
+        lambda w, s: enrolment.confirm_role(w.domain, s, w.ids["idle"], Role.PROCESSOR),
         (Kind.ROLE_GIVEN,),
-        "colleague",
+        "idle",
     ),
     Operation(
         "parties.take_role",
         Stage.PARTIES,
         "officer",
-        Permission.PERSON_FILE,
+        Permission.PERSON_SUSPEND,
         lambda w, s: parties.take_role(w.domain, s, w.ids["colleague"], Role.PROCESSOR),
         (Kind.ROLE_TAKEN,),
         "colleague",
     ),
     Operation(
-        "parties.new_token",
+        "enrolment.offer_token",
+        Stage.PARTIES,
+        "clerk",
+        Permission.TOKEN_ISSUE,
+        lambda w, s: enrolment.offer_token(w.domain, s, w.ids["colleague"]),
+        (Kind.TOKEN_OFFERED,),
+        "colleague",
+    ),
+    Operation(
+        "enrolment.confirm_token",
         Stage.PARTIES,
         "officer",
-        Permission.TOKEN_ISSUE,
-        lambda w, s: parties.new_token(w.domain, s, w.ids["colleague"]),
+        Permission.TOKEN_CONFIRM,
+        lambda w, s: enrolment.confirm_token(w.domain, s, w.ids["idle"]),
         (Kind.TOKEN_REVOKED, Kind.TOKEN_ISSUED),
-        "colleague",
+        "idle",
     ),
     Operation(
         "parties.suspend",

@@ -122,16 +122,28 @@ def _copy_rows(source: Database, url: str) -> None:
 
 
 def found(home: Path, url: str | None = None) -> World:
-    """Open a new domain with its authority and its first officer."""
+    """Open a new domain with its authority, its first officer and its first registrar."""
     hands = Hands()
     world = World(domain.create(home, NAME, url=url, storage="none", clock=hands), hands)
-    world.tokens["officer"] = parties.found_authority(
-        world.domain, name="authority", title="数据主管部门", login="officer", officer="Officer"
+    enter_authority(world)
+    return world
+
+
+def enter_authority(world: World) -> None:
+    """Register the authority with its first officer and its first registrar, whose login is ``clerk``."""
+    founded = parties.found_authority(
+        world.domain,
+        name="authority",
+        title="数据主管部门",
+        login="officer",
+        officer="Officer",
+        registrar_login="clerk",
+        registrar="Clerk",
     )
+    world.tokens |= {"officer": founded.officer, "clerk": founded.registrar}
     with world.domain.read() as connection:
         world.ids["authority"] = parties.get_organisation(connection, "authority").id
-        world.ids["officer"] = parties.get_person(connection, "officer").id
-    return world
+        world.ids |= {login: parties.get_person(connection, login).id for login in ("officer", "clerk")}
 
 
 def at(world: World) -> str:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from console.door import door
+
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from sandbox.roles import Role
 
 
 def _register(name: str, title: str, kind: str) -> None:
@@ -45,10 +51,11 @@ def _list(kind: str | None) -> None:
     from sandbox.roles import Permission
 
     here = door()
-    here.session.check(Permission.ORGANISATION_REGISTER)
+    here.session.check(Permission.PARTY_READ)
     with here.domain.read() as connection:
         found = [one for one in list_organisations(connection) if kind is None or one.kind == kind]
-    here.give_rows(["id", "name", "title", "kind", "state"], [(o.id, o.name, o.title, o.kind, o.state) for o in found])
+    rows = [(o.id, o.name, o.title, here.shown("kind", o.kind), here.shown("organisation", o.state)) for o in found]
+    here.give_rows(["id", "name", "title", "kind", "state"], rows)
 
 
 def list_providers() -> None:
@@ -72,7 +79,7 @@ def _identity(name: str) -> str:
     from sandbox.roles import Permission
 
     here = door()
-    here.session.check(Permission.ORGANISATION_REGISTER)
+    here.session.check(Permission.PARTY_READ)
     with here.domain.read() as connection:
         return get_organisation(connection, name).id
 
@@ -120,42 +127,107 @@ def advance(login: str, to: list[str]) -> None:
 
 
 def role(login: str, name: str, take: Annotated[bool, typer.Option()] = False) -> None:
-    """Give or take a role."""
+    """Propose a role as the registrar, or take one."""
+    from sandbox.enrolment import propose_role
+    from sandbox.parties import take_role
+
+    here, chosen = door(), _role(name)
+    (take_role if take else propose_role)(here.domain, here.session, _person(login), chosen)
+    here.say("done.role-taken" if take else "done.role-proposed", login=login, role=f"label.role.{chosen}")
+
+
+def confirm(login: str, name: str) -> None:
+    """Confirm a proposed role as an officer of the authority."""
+    from sandbox.enrolment import confirm_role
+
+    here, chosen = door(), _role(name)
+    confirm_role(here.domain, here.session, _person(login), chosen)
+    here.say("done.role-given", login=login, role=f"label.role.{chosen}")
+
+
+def _role(name: str) -> Role:
     from lineage.errors import DefinitionError
-    from sandbox.parties import give_role, take_role
     from sandbox.roles import Role
 
-    here = door()
     if name not in set(Role):
         raise DefinitionError("role.unknown", role=name, known=", ".join(Role))
-    (take_role if take else give_role)(here.domain, here.session, _person(login), Role(name))
-    here.say("done.role-taken" if take else "done.role-given", login=login, role=f"label.role.{name}")
+    return Role(name)
 
 
 def new_token(login: str) -> None:
-    """Issue a new token; the person's older ones end."""
-    from sandbox.parties import new_token as issue
+    """Draw a half of a new token: the registrar the first, an officer the second, with which the person's older ones end."""
+    from console.tokens import keep_first, keep_second
+    from sandbox.enrolment import confirm_token, offer_token
+    from sandbox.roles import Permission
 
     here = door()
-    secret = issue(here.domain, here.session, _person(login))
-    path = here.home / "tokens" / f"{login}.token"
-    path.touch(mode=0o600)
-    path.write_text(secret, encoding="ascii")
+    if here.session.can(Permission.TOKEN_CONFIRM):
+        path = keep_second(here.home, login, confirm_token(here.domain, here.session, _person(login)))
+    else:
+        path = keep_first(here.home, login, offer_token(here.domain, here.session, _person(login)))
+        here.say("done.half-drawn")
     here.give({"login": login, "token_file": str(path)})
 
 
 def list_persons() -> None:
-    """List persons."""
+    """List persons, with the roles that were proposed for them and wait."""
+    from sandbox.enrolment import waiting_roles
     from sandbox.parties import list_organisations
     from sandbox.parties import list_persons as read
     from sandbox.roles import Permission
 
     here = door()
-    here.session.check(Permission.PERSON_FILE)
+    here.session.check(Permission.PARTY_READ)
     with here.domain.read() as connection:
         names = {one.id: one.name for one in list_organisations(connection)}
-        rows = [(p.login, p.name, names[p.organisation], p.state, p.roles) for p in read(connection)]
-    here.give_rows(["login", "name", "organisation", "state", "roles"], rows)
+        rows = [
+            (p.login, p.name, names[p.organisation], p.state, p.roles, waiting_roles(here.domain, connection, p.id))
+            for p in read(connection)
+        ]
+    shown = here.shown
+    columns = ["login", "name", "organisation", "state", "roles", "proposed"]
+    here.give_rows(
+        columns,
+        [
+            (login, name, party, shown("person", state), shown("role", roles), shown("role", proposed))
+            for login, name, party, state, roles, proposed in rows
+        ],
+    )
+
+
+def me() -> None:
+    """Show who the person is here, and every token that was issued to them: a token they never received is an alarm."""
+    from sandbox.enrolment import tokens_issued
+
+    here = door()
+    session = here.session
+    with here.domain.read() as connection:
+        issued = tokens_issued(here.domain, connection, session.person)
+        names = _names_of_staff(connection)
+    rows = [
+        {
+            "issued": one.at,
+            "expires": one.expires,
+            "offered_by": names.get(one.offered_by, one.offered_by),
+            "confirmed_by": names.get(one.confirmed_by, one.confirmed_by),
+        }
+        for one in issued
+    ]
+    told = {"login": session.login, "name": session.name, "organisation": session.organisation_name}
+    if here.as_json:
+        here.give({**told, "roles": sorted(session.roles), "tokens": rows})
+        return
+    here.give({**told, "roles": here.shown("role", sorted(session.roles))})
+    here.give_rows(["issued", "expires", "offered_by", "confirmed_by"], [tuple(row.values()) for row in rows])
+
+
+def _names_of_staff(connection: Connection) -> dict[str, str]:
+    """Names of the authority's own people by id: those who draw halves of tokens."""
+    from sandbox.parties import list_organisations, list_persons
+    from sandbox.roles import OrganisationKind
+
+    staff = {one.id for one in list_organisations(connection) if one.kind is OrganisationKind.AUTHORITY}
+    return {one.id: one.name for one in list_persons(connection) if one.organisation in staff}
 
 
 def _person(login: str) -> str:
@@ -164,7 +236,7 @@ def _person(login: str) -> str:
     from sandbox.roles import Permission
 
     here = door()
-    here.session.check(Permission.PERSON_FILE)
+    here.session.check(Permission.PARTY_READ)
     with here.domain.read() as connection:
         return get_person(connection, login).id
 
@@ -186,6 +258,8 @@ PERSON: Mapping[str, Callable[..., None]] = {
     "add": add_person,
     "advance": advance,
     "role": role,
+    "confirm": confirm,
     "token": new_token,
     "list": list_persons,
+    "me": me,
 }

@@ -16,24 +16,35 @@ def init(
     title: Annotated[str, typer.Option()],
     login: Annotated[str, typer.Option()],
     officer: Annotated[str, typer.Option()],
+    registrar_login: Annotated[str, typer.Option()],
+    registrar: Annotated[str, typer.Option()],
     database: Annotated[str, typer.Option()] = "",
 ) -> None:
-    """Open a new domain with its authority and first officer."""
+    """Open a new domain with its authority, first officer and first registrar."""
+    from console.tokens import keep_token
     from sandbox.domain import create
     from sandbox.parties import found_authority
 
     here = door()
     domain = create(here.home, name, url=database or None)
-    token = found_authority(domain, name=name.partition(".")[0], title=title, login=login, officer=officer)
-    path = here.home / "tokens" / f"{login}.token"
-    path.touch(mode=0o600)
-    path.write_text(token, encoding="ascii")
-    here.say("done.opened", home=str(here.home), login=login)
+    founded = found_authority(
+        domain,
+        name=name.partition(".")[0],
+        title=title,
+        login=login,
+        officer=officer,
+        registrar_login=registrar_login,
+        registrar=registrar,
+    )
+    files = keep_token(here.home, login, founded.officer), keep_token(here.home, registrar_login, founded.registrar)
+    here.say("done.opened", home=str(here.home), login=login, registrar=registrar_login)
     here.give(
         {
             "home": str(here.home),
             "login": login,
-            "token_file": str(path),
+            "token_file": str(files[0]),
+            "registrar": registrar_login,
+            "registrar_token_file": str(files[1]),
             "public_key": str(here.home / "public/domain.pub"),
         }
     )

@@ -16,13 +16,13 @@ from sandbox.columns import Grade
 from sandbox.columns import Role as ColumnRole
 from sandbox.domain import create
 from sandbox.engine import jars_folder, spark_session
+from sandbox.enrolment import enrol, propose_role
 from sandbox.importing import declare_dataset, import_dataset
 from sandbox.messages import listed, text
-from sandbox.parties import advance_person, file_person, found_authority, give_role, new_token, register
+from sandbox.parties import found_authority, register
 from sandbox.requests import Item, approve, make, narrow
 from sandbox.roles import OrganisationKind, Role
 from sandbox.schema_file import read_declaration
-from sandbox.states import PersonState
 
 
 DECLARATIONS = Path(__file__).parent / "declarations"
@@ -48,7 +48,7 @@ PERSONS = {
     "chen": (MOBILITY, Role.PROCESSOR),
 }
 """Login → organisation and role; real names are in the catalogue under ``story.person.*``."""
-OFFICER = "li"
+OFFICER, REGISTRAR = "li", "he"
 
 GRADES = {
     "health.visits": {
@@ -72,41 +72,49 @@ def open_domain(play: Play) -> None:
     """Act 1: authority, providers, tenants, persons (A7, D6, C10, C12)."""
     here = play.door.home
     play.domain = create(here, "city.demo")
-    officer = _person_name(play, OFFICER)
-    secret = found_authority(play.stage, name=AUTHORITY, title=_title(play, AUTHORITY), login=OFFICER, officer=officer)
-    play.login(OFFICER, secret)
-    authority = play.sessions[OFFICER].organisation
-    play.ids[AUTHORITY] = authority
-    play.tell("story.opened", f"shuzha init --name city.demo --login {OFFICER} …", who=officer, home=str(here))
+    officer, registrar = _person_name(play, OFFICER), _person_name(play, REGISTRAR)
+    founded = found_authority(
+        play.stage,
+        name=AUTHORITY,
+        title=_title(play, AUTHORITY),
+        login=OFFICER,
+        officer=officer,
+        registrar_login=REGISTRAR,
+        registrar=registrar,
+    )
+    play.login(OFFICER, founded.officer)
+    play.login(REGISTRAR, founded.registrar)
+    play.ids[AUTHORITY] = play.sessions[OFFICER].organisation
+    command = f"shuzha init --name city.demo --login {OFFICER} --registrar-login {REGISTRAR} …"
+    play.tell("story.opened", command, who=officer, registrar=registrar, home=str(here))
     for name, kind in ORGANISATIONS.items():
-        session = play.sessions[OFFICER]
+        session = play.sessions[REGISTRAR]
         play.ids[name] = register(play.stage, session, name=name, title=_title(play, name), kind=kind)
     titles = listed((_title(play, name) for name in ORGANISATIONS), play.door.language)
-    play.tell("story.registered", "shuzha tenant add NAME --title …", who=officer, organisations=titles)
+    command = f"shuzha tenant add NAME --title … --as {REGISTRAR}"
+    play.tell("story.registered", command, who=registrar, organisations=titles)
     for login, (organisation, role) in PERSONS.items():
         _admit(play, login, organisation, role)
-    play.tell("story.admitted", "shuzha person add LOGIN --name … --organisation …", who=officer, count=len(PERSONS))
+    command = f"shuzha person role LOGIN ROLE --as {REGISTRAR}; shuzha person confirm LOGIN ROLE --as {OFFICER}"
+    play.tell("story.admitted", command, who=registrar, officer=officer, count=len(PERSONS))
     _refuse_second_role(play)
 
 
 def _admit(play: Play, login: str, organisation: str, role: Role) -> None:
-    session = play.sessions[OFFICER]
-    name = _person_name(play, login)
-    identity = file_person(play.stage, session, login=login, name=name, organisation_id=play.ids[organisation])
-    for state in (PersonState.VETTED, PersonState.TRAINED, PersonState.ACTIVE):
-        advance_person(play.stage, session, identity, state)
-    give_role(play.stage, session, identity, role)
-    play.login(login, new_token(play.stage, session, identity))
-    play.ids[login] = identity
+    registrar, officer = play.sessions[REGISTRAR], play.sessions[OFFICER]
+    name, party = _person_name(play, login), play.ids[organisation]
+    secret = enrol(play.stage, registrar, officer, login=login, name=name, organisation=party, role=role)
+    play.login(login, secret)
+    play.ids[login] = play.sessions[login].person
 
 
 def _refuse_second_role(play: Play) -> None:
     """Two roles that may not meet in one person (law 6)."""
     try:
-        give_role(play.stage, play.sessions[OFFICER], play.ids["sun"], Role.AUDITOR)
+        propose_role(play.stage, play.sessions[REGISTRAR], play.ids["sun"], Role.AUDITOR)
     except NotPermittedError as error:
         play.facts["second_role"] = error.code
-        play.tell_refused("story.second-role", error, "shuzha person role sun auditor")
+        play.tell_refused("story.second-role", error, f"shuzha person role sun auditor --as {REGISTRAR}")
 
 
 def import_data(play: Play) -> None:

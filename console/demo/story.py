@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any
 
-from console.demo.acts_data import AUTHORITY, OFFICER, PERSONS, ask_for_data, import_data, open_domain
+from console.demo.acts_data import AUTHORITY, OFFICER, PERSONS, REGISTRAR, ask_for_data, import_data, open_domain
 from console.demo.acts_end import audit, end, release_products
 from console.demo.acts_work import develop, look, produce
 from console.demo.play import Play
@@ -46,7 +46,7 @@ def play(door: Door, *, scale: int, seed: int) -> Play:
     performance.seconds["total"] = round(monotonic() - started, 2)
     home = performance.stage.home
     performance.tell("story.left-there", f"shuzha export list --home {home} --as {OFFICER}", home=str(home))
-    performance.tell("story.logins", "", logins=", ".join([OFFICER, *PERSONS]))
+    performance.tell("story.logins", "", logins=", ".join([OFFICER, REGISTRAR, *PERSONS]))
     performance.finish(summary(performance))
     return performance
 
@@ -62,7 +62,8 @@ def summary(performance: Play) -> dict[str, Any]:
         exports = [get_export(connection, one.id) for one in performance.facts["exports"].values()]
         log = verify(connection, stage.log.signer.verifier, [stage.log.checkpoint_file.read_text()])
     organisations = {login: organisation for login, (organisation, _) in PERSONS.items()}
-    roles = {login: role for login, (_, role) in PERSONS.items()} | {OFFICER: Role.AUTHORITY_OFFICER}
+    roles = {login: role for login, (_, role) in PERSONS.items()}
+    roles |= {OFFICER: Role.AUTHORITY_OFFICER, REGISTRAR: Role.REGISTRAR}
     return {
         "home": str(stage.home),
         "persons": [

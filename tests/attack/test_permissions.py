@@ -28,7 +28,11 @@ from tests.operations import OPERATIONS, Operation
 
 
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-ROLES: Mapping[str, Role] = {"officer": Role.AUTHORITY_OFFICER} | {login: role for login, (_, role) in PEOPLE.items()}
+ROLES: Mapping[str, Role] = {
+    "officer": Role.AUTHORITY_OFFICER,
+    "clerk": Role.REGISTRAR,
+    **{login: role for login, (_, role) in PEOPLE.items()},
+}
 
 
 def everything(world: World) -> Mapping[str, list[tuple[Any, ...]]]:
@@ -118,7 +122,7 @@ def test_a_person_suspended_after_logging_in_is_refused(operation: Operation, wo
 
 @pytest.mark.parametrize(
     "operation",
-    [one for one in OPERATIONS if one.login not in {"officer", "reviewer"}],
+    [one for one in OPERATIONS if one.login not in {"officer", "clerk", "reviewer"}],
     ids=lambda operation: operation.name,
 )
 def test_an_organisation_suspended_after_its_person_logged_in_is_refused(
@@ -141,7 +145,13 @@ def test_the_innocent_twin_is_let_do_it(operation: Operation, world_at: WorldAt)
 
 
 def test_every_permission_that_changes_something_is_tried() -> None:
-    reading = {Permission.BUDGET_READ, Permission.CATALOGUE_READ, Permission.JOB_READ, Permission.LOG_READ}
+    reading = {
+        Permission.BUDGET_READ,
+        Permission.CATALOGUE_READ,
+        Permission.JOB_READ,
+        Permission.LOG_READ,
+        Permission.PARTY_READ,
+    }
     tried = {operation.permission for operation in OPERATIONS}
     assert set(Permission) - reading - {Permission.VIEW_READ} == tried
 

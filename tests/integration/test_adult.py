@@ -38,13 +38,13 @@ from sandbox.columns import Role as ColumnRole
 from sandbox.domain import read_public_keys
 from sandbox.grants import Zone, get_grant, tables_of, zone_opened
 from sandbox.importing import declare_dataset, import_dataset
-from sandbox.parties import found_authority, get_organisation
 from sandbox.requests import Item
 from sandbox.roles import OrganisationKind, Role
 from sandbox.schema_file import read_declaration
 from tests import factories
 from tests.factories import Hands, World
 from tests.fixtures_story import shortened
+from tests.worlds import enter_authority
 
 
 if TYPE_CHECKING:
@@ -151,11 +151,7 @@ def census(whole_machine: None, spark: SparkSession, tmp_path_factory: pytest.Te
 def new_world(home: Path) -> World:
     hands = Hands()
     world = World(domain.create(home, "census.example", clock=hands), hands)
-    world.tokens["officer"] = found_authority(
-        world.domain, name="authority", title="Authority", login="officer", officer="Officer"
-    )
-    with world.domain.read() as connection:
-        world.ids["authority"] = get_organisation(connection, "authority").id
+    enter_authority(world)
     for name, kind in {name: kind for name, kind, _ in PEOPLE.values()}.items():
         factories.add_organisation(world, name, kind)
     for login, (organisation, _, role) in PEOPLE.items():

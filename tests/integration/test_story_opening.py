@@ -16,8 +16,9 @@ from lineage.kinds import Kind
 from sandbox.access import authenticate
 from sandbox.agreements import open_scenario
 from sandbox.catalogue import close, declare
+from sandbox.enrolment import confirm_role, new_token, propose_role
 from sandbox.grants import Zone
-from sandbox.parties import advance_person, file_person, get_person, give_role, new_token
+from sandbox.parties import advance_person, file_person, get_person
 from sandbox.requests import Item, approve, make, narrow, refuse
 from sandbox.roles import Role
 from sandbox.schema import grant
@@ -40,29 +41,31 @@ def code_of(action: Callable[[], object]) -> str:
 
 
 def test_a_second_role_that_would_check_the_first_is_refused(played: Played) -> None:
-    stage, officer = played.play.stage, played.session("li")
+    stage, clerk = played.play.stage, played.session("he")
     assert played.play.facts["second_role"] == "role.incompatible"
-    assert code_of(lambda: give_role(stage, officer, played.play.ids["zhou"], Role.AUDITOR)) == "role.incompatible"
-    assert code_of(lambda: give_role(stage, officer, played.play.ids["wu"], Role.REVIEWER)) == "role.incompatible"
+    assert code_of(lambda: propose_role(stage, clerk, played.play.ids["zhou"], Role.AUDITOR)) == "role.incompatible"
+    assert code_of(lambda: propose_role(stage, clerk, played.play.ids["wu"], Role.REVIEWER)) == "role.incompatible"
     with stage.read() as connection:
         assert get_person(connection, "zhou").roles == (Role.REVIEWER,)
 
 
 def test_nobody_works_before_vetting_training_and_signature(played: Played) -> None:
-    stage, officer, tenant = played.play.stage, played.session("li"), played.play.ids["anxin-medical"]
-    identity = file_person(stage, officer, login="newcomer", name="New Comer", organisation_id=tenant)
-    give_role(stage, officer, identity, Role.PROCESSOR)
-    secret = new_token(stage, officer, identity)
+    stage, tenant = played.play.stage, played.play.ids["anxin-medical"]
+    officer, clerk = played.session("li"), played.session("he")
+    identity = file_person(stage, clerk, login="newcomer", name="New Comer", organisation_id=tenant)
+    propose_role(stage, clerk, identity, Role.PROCESSOR)
+    confirm_role(stage, officer, identity, Role.PROCESSOR)
+    secret = new_token(stage, clerk, officer, identity)
     for following in (PersonState.VETTED, PersonState.TRAINED, PersonState.ACTIVE):
         assert code_of(lambda: authenticate(stage, secret)) == "person.not-active"
-        advance_person(stage, officer, identity, following)
+        advance_person(stage, clerk, identity, following)
     assert authenticate(stage, secret).person == identity
 
 
 @pytest.mark.parametrize(
     "act",
     [
-        pytest.param(lambda s, o: give_role(s, o, o.person, Role.AUDITOR), id="a role for oneself"),
+        pytest.param(lambda s, o: confirm_role(s, o, o.person, Role.AUDITOR), id="a role for oneself"),
         pytest.param(lambda s, o: advance_person(s, o, o.person, PersonState.SUSPENDED), id="one's own standing"),
     ],
 )

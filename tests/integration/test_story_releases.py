@@ -22,8 +22,8 @@ from export_gate.states import ExportState
 from lineage.errors import NotPermittedError, ShuzhaError
 from lineage.kinds import Kind
 from sandbox.access import Session
+from sandbox.enrolment import propose_role
 from sandbox.grants import Zone
-from sandbox.parties import give_role
 from sandbox.roles import Role
 from tests.fixtures_story import Played
 
@@ -210,7 +210,7 @@ def test_nobody_of_the_tenant_reviews(played: Played, in_review: Export) -> None
     stage, tenant = played.play.stage, played.play.ids["anxin-medical"]
     for login in ("wang", "zheng"):
         with pytest.raises(NotPermittedError) as caught:
-            give_role(stage, played.session("li"), played.play.ids[login], Role.REVIEWER)
+            propose_role(stage, played.session("he"), played.play.ids[login], Role.REVIEWER)
         assert caught.value.code == "role.wrong-organisation"
         with pytest.raises(NotPermittedError) as caught:
             decide(played, in_review, login)

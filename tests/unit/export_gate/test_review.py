@@ -25,6 +25,7 @@ from tests.factories import (
     World,
     approve_export,
     check,
+    give_role,
     refused,
     request_export,
     vote,
@@ -224,7 +225,7 @@ def test_a_reviewer_who_became_an_officer_meanwhile_does_not_approve(world_at: W
     world = world_at(Stage.REVIEWED)
     officer = world.session("officer")
     parties.take_role(world.domain, officer, world.ids["reviewer"], Role.REVIEWER)
-    parties.give_role(world.domain, officer, world.ids["reviewer"], Role.AUTHORITY_OFFICER)
+    give_role(world, world.ids["reviewer"], Role.AUTHORITY_OFFICER)
     with refused(NotPermittedError, "law.own-matter"):
         approve_export(world, "reviewer")
     approve_export(world)

@@ -246,7 +246,7 @@ class TestText:
             text("done.restored", Language.ZH)
 
     def test_a_stored_value_ends_a_code_as_it_is(self) -> None:
-        assert text(f"label.permission.{Permission.TOKEN_ISSUE}", Language.EN) == "issue a token"
+        assert text(f"label.permission.{Permission.TOKEN_ISSUE}", Language.EN) == "draw the first half of a token"
 
     def test_braces_in_a_parameter_are_only_text(self) -> None:
         assert "{secret}" in text("done.restored", Language.EN, name="{secret}")

@@ -6,18 +6,26 @@ import pytest
 from sqlalchemy import select
 
 from lineage.errors import DefinitionError, MissingPartError, NotPermittedError
-from sandbox import agreements, catalogue, parties
+from sandbox import agreements, catalogue, enrolment, parties
 from sandbox.roles import OrganisationKind, Role
 from sandbox.schema import organisation
 from sandbox.states import OrganisationState, PersonState
-from tests.factories import Stage, add_organisation, add_person, refused
+from tests.factories import Stage, add_organisation, add_person, give_role, new_token, refused
 from tests.fixtures_domain import WorldAt
 
 
 def test_a_domain_has_one_authority(world_at: WorldAt) -> None:
     world = world_at(Stage.FOUNDED)
     with refused(DefinitionError, "domain.has-authority"):
-        parties.found_authority(world.domain, name="other", title="t", login="other", officer="o")
+        parties.found_authority(
+            world.domain,
+            name="other",
+            title="t",
+            login="other",
+            officer="o",
+            registrar_login="another",
+            registrar="r",
+        )
     with refused(DefinitionError, "domain.has-authority"):
         add_organisation(world, "other", OrganisationKind.AUTHORITY)
 
@@ -58,7 +66,7 @@ def test_a_login_is_neither_a_path_nor_an_id(world_at: WorldAt, login: str) -> N
     world = world_at(Stage.FOUNDED)
     with refused(DefinitionError, "person.bad-login"):
         parties.file_person(
-            world.domain, world.session("officer"), login=login, name="x", organisation_id=world.ids["authority"]
+            world.domain, world.session("clerk"), login=login, name="x", organisation_id=world.ids["authority"]
         )
 
 
@@ -71,13 +79,15 @@ def test_a_login_is_one_persons(world_at: WorldAt) -> None:
 @pytest.mark.parametrize("name", ["id", "login"])
 def test_nobody_acts_on_themselves_under_either_name(world_at: WorldAt, name: str) -> None:
     world = world_at(Stage.PARTIES)
-    officer = world.session("officer")
-    own = {"id": officer.person, "login": officer.login}[name]
+    officer, clerk = world.session("officer"), world.session("clerk")
+    own, clerks = ({"id": one.person, "login": one.login}[name] for one in (officer, clerk))
     before = len(world.log())
     with refused(NotPermittedError, "law.own-matter"):
         parties.advance_person(world.domain, officer, own, PersonState.SUSPENDED)
     with refused(NotPermittedError, "law.own-matter"):
-        parties.give_role(world.domain, officer, own, Role.AUDITOR)
+        enrolment.propose_role(world.domain, clerk, clerks, Role.AUDITOR)
+    with refused(NotPermittedError, "law.own-matter"):
+        enrolment.confirm_role(world.domain, officer, own, Role.AUDITOR)
     with refused(NotPermittedError, "law.own-matter"):
         parties.take_role(world.domain, officer, own, Role.AUTHORITY_OFFICER)
     assert len(world.log()) == before
@@ -90,14 +100,14 @@ def test_what_is_done_by_name_is_done(world_at: WorldAt) -> None:
     parties.suspend(world.domain, officer, "medica", "risk found")
     parties.advance_person(world.domain, officer, "third", PersonState.SUSPENDED)
     parties.take_role(world.domain, officer, "expert", Role.REVIEWER)
-    parties.give_role(world.domain, officer, "expert", Role.AUDITOR)
-    token = parties.new_token(world.domain, officer, "expert")
+    give_role(world, "expert", Role.AUDITOR)
+    token = new_token(world, "expert")
     assert token not in world.tokens.values()
     with world.domain.read() as connection:
         assert parties.get_organisation(connection, "medica").state is OrganisationState.SUSPENDED
         assert parties.get_person(connection, "third").state is PersonState.SUSPENDED
         assert parties.get_person(connection, "expert").roles == (Role.AUDITOR,)
-    named = {name for entry in world.log()[-7:] for name in entry.subjects}
+    named = {name for entry in world.log()[-9:] for name in entry.subjects}
     assert named == {world.ids["medica"], world.ids["third"], world.ids["expert"]}
 
 
@@ -105,7 +115,7 @@ def test_a_role_is_given_once_and_taken_once(world_at: WorldAt) -> None:
     world = world_at(Stage.PARTIES)
     officer, expert = world.session("officer"), world.ids["expert"]
     with refused(DefinitionError, "role.held"):
-        parties.give_role(world.domain, officer, expert, Role.REVIEWER)
+        enrolment.propose_role(world.domain, world.session("clerk"), expert, Role.REVIEWER)
     parties.take_role(world.domain, officer, expert, Role.REVIEWER)
     with refused(DefinitionError, "role.not-held"):
         parties.take_role(world.domain, officer, expert, Role.REVIEWER)
@@ -126,12 +136,12 @@ def test_a_role_is_given_once_and_taken_once(world_at: WorldAt) -> None:
 def test_a_role_that_may_not_be_held_is_not_given(world_at: WorldAt, login: str, role: Role, code: str) -> None:
     world = world_at(Stage.PARTIES)
     with refused(NotPermittedError, code):
-        parties.give_role(world.domain, world.session("officer"), world.ids[login], role)
+        enrolment.propose_role(world.domain, world.session("clerk"), world.ids[login], role)
 
 
 def test_a_tenants_person_may_hold_both_its_roles(world_at: WorldAt) -> None:
     world = world_at(Stage.PARTIES)
-    parties.give_role(world.domain, world.session("officer"), world.ids["processor"], Role.TENANT_MANAGER)
+    give_role(world, world.ids["processor"], Role.TENANT_MANAGER)
     assert world.session("processor").roles == {Role.PROCESSOR, Role.TENANT_MANAGER}
 
 
@@ -154,19 +164,19 @@ def test_uids_go_on_counting_after_an_end(world_at: WorldAt) -> None:
         highest = max(connection.execute(select(organisation.c.uid).where(organisation.c.uid.is_not(None))).scalars())
     third = add_organisation(world, "third-tenant", OrganisationKind.TENANT)
     with world.domain.read() as connection:
-        assert parties.get_organisation(connection, third).uid == highest + 1
+        assert parties.get_organisation(connection, third).uid == highest + 2
 
 
 @pytest.mark.parametrize("text", ["", " ", "a\nb", "a\x00b", "\x1b[2J", "a\u202eb", "长" * 201], ids=repr)
 def test_a_name_is_one_printable_line_that_fits(world_on: WorldAt, text: str) -> None:
     """The same on both databases: one would cut or refuse what the other keeps."""
     world = world_on(Stage.SCENARIO)
-    officer = world.session("officer")
+    officer, clerk = world.session("officer"), world.session("clerk")
     count = len(world.log())
     with refused(DefinitionError, "text.bad-line"):
-        parties.register(world.domain, officer, name="new", title=text, kind=OrganisationKind.TENANT)
+        parties.register(world.domain, clerk, name="new", title=text, kind=OrganisationKind.TENANT)
     with refused(DefinitionError, "text.bad-line"):
-        parties.file_person(world.domain, officer, login="new", name=text, organisation_id=world.ids["medica"])
+        parties.file_person(world.domain, clerk, login="new", name=text, organisation_id=world.ids["medica"])
     with pytest.raises(DefinitionError):
         agreements.open_scenario(
             world.domain, officer, agreement_id=world.ids["agreement"], name=text, purpose="to plan"
@@ -188,7 +198,7 @@ def test_the_longest_name_that_fits_is_kept(world_on: WorldAt) -> None:
     world = world_on(Stage.PARTIES)
     made = add_person(world, "long", "medica")
     parties.register(
-        world.domain, world.session("officer"), name="a" * 64, title="长" * 200, kind=OrganisationKind.PROVIDER
+        world.domain, world.session("clerk"), name="a" * 64, title="长" * 200, kind=OrganisationKind.PROVIDER
     )
     with world.domain.read() as connection:
         assert parties.get_organisation(connection, "a" * 64).title == "长" * 200

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from jobs.jail.probe import unshare_options
-from jobs.jail.spec import MEBIBYTE, JailSpec
+from jobs.jail.spec import MEBIBYTE, JailSpec, Limits
 
 
 INSIDE_UID: Final = 1000
@@ -154,11 +154,11 @@ def launcher_plan(spec: JailSpec, root: Path, outbox: Path, doors: Iterable[Path
         "binds": binds,
         "links": links,
         "files": [(f"etc/{name}", content) for name, content in _ETC.items()],
-        "rlimits": process_limits(spec),
+        "rlimits": process_limits(spec.limits),
     }
 
 
-def process_limits(spec: JailSpec) -> dict[str, int]:
+def process_limits(limits: Limits) -> dict[str, int]:
     """Limits of each process; the groups limit them together, exactly.
 
     The number of processes is counted per uid on the host, and one tenant may have several runs, so this second wall is four times
@@ -166,9 +166,9 @@ def process_limits(spec: JailSpec) -> dict[str, int]:
     """
     return {
         "RLIMIT_CORE": 0,
-        "RLIMIT_NPROC": 4 * spec.limits.processes,
+        "RLIMIT_NPROC": 4 * limits.processes,
         "RLIMIT_NOFILE": 8192,
-        "RLIMIT_FSIZE": max(spec.limits.outbox_bytes, spec.limits.memory_bytes // 2, _SMALLEST_FILE_LIMIT),
+        "RLIMIT_FSIZE": max(limits.outbox_bytes, limits.memory_bytes // 2, _SMALLEST_FILE_LIMIT),
         "RLIMIT_MEMLOCK": 0,
         "RLIMIT_MSGQUEUE": 0,
         "RLIMIT_RTPRIO": 0,

@@ -52,6 +52,7 @@ class WarmPool:
         self._changed = threading.Condition()
         self._ready: list[WarmJail] = []
         self._taken = 0
+        self.taken_in_all = 0
         self._closing = False
         self._failures = dict.fromkeys(range(len(self._kinds)), 0)
         self._keeper: threading.Thread | None = None
@@ -82,6 +83,7 @@ class WarmPool:
                 if warm.alive and warm.age < self._max_age and warm.kind.fits(spec):
                     self._ready.remove(warm)
                     self._taken += 1
+                    self.taken_in_all += 1
                     return warm
         return None
 
@@ -104,11 +106,10 @@ class WarmPool:
         with self._changed:
             return self._changed.wait_for(lambda: len(self._ready) >= count, seconds)
 
-    @property
-    def ready(self) -> int:
-        """How many wait for a run."""
+    def waiting(self) -> tuple[WarmJail, ...]:
+        """Give the warm jails that wait for a run."""
         with self._changed:
-            return len(self._ready)
+            return tuple(self._ready)
 
     def _keep(self) -> None:
         try:

@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -88,7 +88,7 @@ class WarmKind:
             theirs.memory_bytes,
             theirs.cores,
             theirs.processes,
-        ) and process_limits(spec) == process_limits(replace(spec, limits=mine))
+        ) and process_limits(theirs) == process_limits(mine)
 
 
 def _is_table(inside: str) -> bool:

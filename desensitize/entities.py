@@ -62,8 +62,8 @@ def canonical_array(values: pa.Array, entity: Entity) -> pa.Array:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    text = pc.utf8_trim_whitespace(pc.utf8_normalize(values.cast(pa.string()), "NFKC"))
-    text = _SPELLINGS.get(entity, _plain)(text)
+    # Twice: a removed space may bring a letter and a combining mark together, a removed dot may bare a separator.
+    text = _plain_form(_SPELLINGS.get(entity, _plain)(_plain_form(values.cast(pa.string()))))
     return pc.if_else(pc.equal(text, ""), None, text)
 
 
@@ -79,6 +79,12 @@ def long_resident_id(number: str) -> str:
     """Lengthen a 15-digit resident ID to 18 digits: the century 19 and the check character (GB 11643-1999)."""
     body = f"{number[:6]}19{number[6:]}"
     return body + RESIDENT_CHECKS[sum(w * int(d) for w, d in zip(RESIDENT_WEIGHTS, body, strict=True)) % 11]
+
+
+def _plain_form(text: Any) -> Any:
+    import pyarrow.compute as pc
+
+    return pc.utf8_trim_whitespace(pc.utf8_normalize(text, "NFKC"))
 
 
 def _remove(text: Any, pattern: str, replacement: str = "") -> Any:

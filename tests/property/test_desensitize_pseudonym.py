@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pyarrow as pa
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from desensitize.entities import Entity, canonical, long_resident_id
@@ -34,6 +34,7 @@ def wide(text: str) -> str:
 
 
 @given(value=st.text(max_size=40), entity=ENTITIES)
+@example(value="A¯", entity=Entity.RESIDENT_ID)
 def test_a_canonical_spelling_is_its_own(value: str, entity: Entity) -> None:
     once = canonical(value, entity)
     assert once != ""

@@ -1,9 +1,22 @@
-"""Tables of the gate: exports, reviews, and the ledger of privacy budget."""
+"""Tables of the gate: exports, reviews, the ledger of privacy budget and the ledger of record sets."""
 
 from __future__ import annotations
 
-from sqlalchemy import JSON, CheckConstraint, Column, ForeignKey, Index, String, Table, Text
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 
+import desensitize.schema  # noqa: F401 - whoever knows the gate's tables knows the registry that their numbers come from
 from lineage.schema import metadata
 from sandbox.schema import ID, STAMP, STATE
 
@@ -58,3 +71,28 @@ charge = Table(
     Column("answer", Text),
 )
 """What a question cost, charged before noise is drawn and never given back; ``answer`` is what asking again gives (law 3)."""
+
+record_set = Table(
+    "record_set",
+    metadata,
+    Column("export", ID, ForeignKey("export.id"), primary_key=True),
+    Column("universe", String(16), primary_key=True),
+    Column("compared", Integer, nullable=False),
+    Column("head", LargeBinary, nullable=False),
+    Column("sets", LargeBinary, nullable=False),
+    Column("totals", LargeBinary, nullable=False),
+    CheckConstraint("compared >= 0", name="compared"),
+)
+"""Whom each number of a checked table depends on, sealed; it was compared with what had been told up to ``compared`` (law 4)."""
+
+record_told = Table(
+    "record_told",
+    metadata,
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("export", ID, ForeignKey("export.id"), nullable=False),
+    Column("universe", String(16), nullable=False),
+    Column("at", STAMP, nullable=False),
+    UniqueConstraint("export", "universe"),
+    CheckConstraint("seq > 0", name="seq"),
+)
+"""The order in which record sets were released. Neither table is ever changed: the end of a tenant takes back nothing it was told."""

@@ -14,7 +14,7 @@ from lineage.database import Database
 from lineage.errors import MissingPartError
 
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; a test keeps it equal to the newest file."""
 
 

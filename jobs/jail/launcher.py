@@ -22,6 +22,7 @@ from typing import Any, Final
 
 
 FAILED: Final = 97
+FIRST_TO_DIE: Final = "800"
 
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_NOEXEC, _MS_REMOUNT = 1, 2, 4, 8, 32
 _MS_NOSYMFOLLOW, _MS_BIND, _MS_REC, _MS_PRIVATE = 256, 4096, 16384, 1 << 18
@@ -67,6 +68,11 @@ def join_groups(doors: Sequence[str]) -> None:
     """Join the control groups; every later process is born in them."""
     for door in doors:
         Path(door).write_text(str(os.getpid()), encoding="ascii")
+
+
+def die_first() -> None:
+    """Be the first to be killed when the machine is short of memory: a run must never outlive the platform by that."""
+    Path("/proc/self/oom_score_adj").write_text(FIRST_TO_DIE, encoding="ascii")
 
 
 def take_empty_keyring() -> None:
@@ -154,6 +160,7 @@ def main() -> None:
         die_with(plan["parent"])
         os.umask(0o022)
         join_groups(plan["doors"])
+        die_first()
         take_empty_keyring()
         build_root(plan["root"], plan)
         os.umask(0o077)

@@ -65,7 +65,7 @@ _MASKED_FILES: Final = (
     ),
     *("timer_list", "vmallocinfo", "vmstat", "zoneinfo"),
 )
-_MASKED_FOLDERS: Final = ("acpi", "asound", "bus", "driver", "fs", "irq", "pressure", "scsi")
+_MASKED_FOLDERS: Final = ("acpi", "asound", "bus", "driver", "fs", "irq", "pressure", "scsi", "sys/fs")
 _SMALLEST_FILE_LIMIT: Final = 64 * MEBIBYTE
 
 
@@ -172,4 +172,5 @@ def process_limits(limits: Limits) -> dict[str, int]:
         "RLIMIT_MEMLOCK": 0,
         "RLIMIT_MSGQUEUE": 0,
         "RLIMIT_RTPRIO": 0,
+        "RLIMIT_SIGPENDING": 8192,
     }

@@ -44,6 +44,8 @@ NAMESPACE_FLAGS: Final = (
 )
 # TIOCSTI types into, TIOCLINUX pastes into, the terminal that the platform was started from.
 TERMINAL_REQUESTS: Final = (0x5412, 0x541C)
+# F_GETLK and F_OFD_GETLK tell of others' locks, F_SETLEASE and F_NOTIFY of others' opens: on files that every run shares.
+FILE_COMMANDS: Final = (5, 36, 1024, 1026)
 
 _NUMBER: Final = 0
 _ARCHITECTURE: Final = 4
@@ -128,7 +130,8 @@ def _answer(family: Machine, first: int, decision: Decision) -> Iterator[_Step]:
     else:
         # The kernel does not look at the high half of the request, so only the low one is compared.
         yield (_LOAD, 0, 0, _SECOND_ARGUMENT)
-        yield from _one_of(TERMINAL_REQUESTS, then=Action.ERRNO | errno.EPERM)
+        requests = FILE_COMMANDS if first == family.calls["fcntl"] else TERMINAL_REQUESTS
+        yield from _one_of(requests, then=Action.ERRNO | errno.EPERM)
         yield (_RETURN, 0, 0, Action.ALLOW)
 
 

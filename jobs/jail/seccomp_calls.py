@@ -130,10 +130,18 @@ _REFUSED: Final[Mapping[str, tuple[int | None, int | None]]] = {
     "set_mempolicy_home_node": (450, 450),
     # which pages of a shared library are in memory tells what the neighbours run
     "cachestat": (451, 451),
+    # the system's files are one for every run: who watches or locks them hears of, or signs to, the neighbours
+    "inotify_init": (253, None),
+    "inotify_init1": (294, 26),
+    "inotify_add_watch": (254, 27),
+    "flock": (73, 32),
+    # the free space of the host's disk tells what the neighbours write
+    "statfs": (137, 43),
+    "fstatfs": (138, 44),
 }
 # glibc falls back to clone, whose flags can be read; clone3 hides them behind a pointer.
 _ABSENT: Final = {"clone3": (435, 435)}
-_BY_ARGUMENT: Final = {"socket": (41, 198), "clone": (56, 220), "ioctl": (16, 29)}
+_BY_ARGUMENT: Final = {"socket": (41, 198), "clone": (56, 220), "ioctl": (16, 29), "fcntl": (72, 25)}
 
 # Numbers that belong to a call, first and last. Between them lie the numbers of other families' calls, and on x86-64 the second
 # calling convention's; calls that were reserved or removed and that no kernel of today answers are left out.

@@ -1,4 +1,4 @@
-"""Run the attempts, each in a process of its own, one JSON line a result (``python -m hostile TARGETS.json``)."""
+"""Run the probes, each in a process of its own, one JSON line a result (``python -m hostile TARGETS.json``)."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from . import reaching, seeing, taking
-from .table import ATTEMPTS, Attempt, BlockedError
+from . import channels, files, kernel, limits, mines, network, processes
+from .table import PROBES, Attempt, BlockedError
 
 
 SECONDS: Final = 20
-_LOADED: Final = (seeing, reaching, taking)
+LOADED: Final = (files, network, processes, kernel, limits, channels)
+"""Their import fills the table, in this order."""
 
 
 def run_one(function: Attempt, targets: dict[str, Any]) -> dict[str, str]:
@@ -48,18 +50,27 @@ def _outcome(function: Attempt, targets: dict[str, Any]) -> dict[str, str]:
     except BlockedError as reason:
         return {"verdict": "blocked", "detail": str(reason)}
     except OSError as error:
-        return {"verdict": "blocked", "detail": errno.errorcode.get(error.errno or 0, str(error))}
+        return {"verdict": "blocked", "detail": errno.errorcode.get(error.errno or 0, type(error).__name__)}
+    except MemoryError:
+        return {"verdict": "blocked", "detail": "MemoryError"}
     except Exception as error:  # noqa: BLE001 -- whatever else happens is the battery's own mistake, and is told as that
-        return {"verdict": "error", "detail": f"{type(error).__name__}: {error}"}
+        return {"verdict": "error", "detail": f"{type(error).__name__}: {error}"[:100]}
+
+
+def run_all(targets: dict[str, Any]) -> Iterator[dict[str, str]]:
+    """Run every probe of the table, or those that the targets name, and say what came of each."""
+    for name in targets.get("only") or list(PROBES):
+        yield {"probe": name, **run_one(PROBES[name].attempt, targets)}
 
 
 def main() -> None:
-    """Run every attempt of the table against the targets of the file."""
+    """Run the probes against the targets of the file, or lay the mines."""
     targets = json.loads(Path(sys.argv[1]).read_text())
-    wanted = targets.get("only") or list(ATTEMPTS)
-    for name in wanted:
-        line = json.dumps({"attempt": name, **run_one(ATTEMPTS[name], targets)})
-        os.write(1, line.encode() + b"\n")
+    if targets.get("lay_mines"):
+        mines.plant_all(Path(targets["outbox"]))
+        return
+    for result in run_all(targets):
+        os.write(1, json.dumps(result).encode() + b"\n")
 
 
 if __name__ == "__main__":

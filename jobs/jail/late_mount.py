@@ -144,7 +144,7 @@ def enter(process: int, group: str) -> None:
 def place(tree: int, target: str) -> None:
     """Move a clone onto an empty folder that was prepared for it."""
     opened = os.open(target, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY | os.O_CLOEXEC)
-    if os.listdir(target):
+    if any(Path(target).iterdir()):
         raise StepError("a prepared folder is not empty")
     flags = _FROM_EMPTY_PATH | _TO_EMPTY_PATH
     _call("mount", _MOVE_MOUNT, tree, b"", opened, b"", flags)
@@ -167,8 +167,14 @@ def carry_out(plan: Mapping[str, Any]) -> None:
 
 def _place_table(tree: int, target: str) -> None:
     if target.startswith(f"{_IN}/"):
-        os.mkdir(target, 0o755)
+        Path(target).mkdir(mode=0o755)
     place(tree, target)
+
+
+def die_with(parent: int) -> None:
+    """Ask for SIGKILL at the platform's death, and notice if it died before asking."""
+    if _libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL)) != 0 or os.getppid() != parent:
+        raise StepError("the platform is dead")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -176,9 +182,7 @@ def main(arguments: Sequence[str]) -> None:
     with os.fdopen(int(arguments[0]), "rb") as file:
         plan: dict[str, Any] = json.load(file)
     try:
-        _libc.prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
-        if os.getppid() != plan["parent"]:
-            raise StepError("the platform is dead")
+        die_with(plan["parent"])
         carry_out(plan)
     except (StepError, OSError, ValueError, KeyError, StopIteration) as error:
         reason = (

@@ -8,7 +8,7 @@ from sandbox.states import Machine, Owner
 
 
 class RunState(StrEnum):
-    """A run's way. Coarse on purpose: of a production run its tenant hears no more than this (law 8)."""
+    """A run's way. Of a production run its tenant hears only whether it waits, runs or how it ended, and late (``jobs.told``, law 8)."""
 
     QUEUED = "queued"
     PREPARING = "preparing"
@@ -44,7 +44,7 @@ RUN = Machine(
         # Back to the queue only from here: no line of the tenant's code has run yet, so nothing runs twice.
         RunState.PREPARING: frozenset({RunState.RUNNING, RunState.QUEUED, RunState.FAILED, RunState.CANCELLED}),
         RunState.RUNNING: frozenset({RunState.COLLECTING, RunState.FAILED, RunState.CANCELLED}),
-        RunState.COLLECTING: frozenset({RunState.SUCCEEDED, RunState.FAILED}),
+        RunState.COLLECTING: frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED}),
         RunState.SUCCEEDED: frozenset(),
         RunState.FAILED: frozenset(),
         RunState.CANCELLED: frozenset(),

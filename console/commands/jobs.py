@@ -27,22 +27,19 @@ def run(
     wait: Annotated[bool, typer.Option("--wait/--no-wait")] = True,
 ) -> None:
     """Run one [[run]] of a job in the jail, over views, or over inputs when it is promoted."""
-    from jobs.runs import Stage, get_run, queue
+    from console.waiting import heard, wait_for_run
+    from jobs.runs import Stage, queue
+    from jobs.states import RunState
 
     here = door()
     stage = Stage.PRODUCTION if production else Stage.DEVELOPMENT
     identity = queue(here.domain, here.session, job, position, stage)
     here.say("done.queued", run=identity)
-    if wait:
-        from console.waiting import wait_for_run
-
-        wait_for_run(here, identity)
-    with here.domain.read() as connection:
-        found = get_run(connection, identity)
+    found = wait_for_run(here, identity) if wait else heard(here, identity)
     here.give(
         {"run": identity, "state": found.state.value, "reason": here.reason(found.reason), "outcome": found.outcome}
     )
-    if wait and found.state.value != "succeeded":
+    if wait and found.state is not RunState.SUCCEEDED:
         from lineage.errors import GateRefusedError
 
         raise GateRefusedError("run.not-succeeded", run=identity, reason=here.reason(found.reason))
@@ -67,7 +64,7 @@ def list_all() -> None:
     here = door()
     with here.domain.read() as connection:
         rows = [
-            (j.id, j.name, j.scenario, j.digest[:12], len(runs_of(connection, j.id)))
+            (j.id, j.name, j.scenario, j.digest[:12], len(runs_of(connection, j.id, here.session)))
             for j in list_jobs(connection, here.session)
         ]
     here.give_rows(["job", "name", "scenario", "digest", "runs"], rows)
@@ -75,15 +72,14 @@ def list_all() -> None:
 
 def show(job: str) -> None:
     """Show a job's runs, each with its state and the reason for it."""
-    from jobs.runs import get_job, runs_of
+    from jobs.runs import runs_of
 
     here = door()
     with here.domain.read() as connection:
-        found = get_job(connection, job, here.session)
-        runs = runs_of(connection, found.id)
+        runs = runs_of(connection, job, here.session)
     here.give_rows(
-        ["run", "stage", "state", "reason", "queued"],
-        [(r.id, r.stage, r.state, here.reason(r.reason), r.queued) for r in runs],
+        ["run", "stage", "state", "reason", "queued", "outcome"],
+        [(r.id, r.stage, r.state, here.reason(r.reason), r.queued, r.outcome) for r in runs],
     )
 
 

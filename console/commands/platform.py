@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from console.door import door
+from lineage.errors import ShuzhaError
+
+
+if TYPE_CHECKING:
+    from console.door import Door
+    from jobs.runs import Lane
 
 
 def init(
@@ -70,8 +77,8 @@ def _free_folder(parent: Path) -> Path:
 
 
 def supervise(once: Annotated[bool, typer.Option()] = False) -> None:
-    """Carry out queued runs until stopped; --once ends when the queue is empty."""
-    import time
+    """Carry out queued runs, each tenant's apart, until stopped; --once ends when the queues are empty."""
+    import signal
 
     from jobs.supervisor import Supervisor, supervisor_lock
     from lineage.errors import MissingPartError
@@ -81,13 +88,19 @@ def supervise(once: Annotated[bool, typer.Option()] = False) -> None:
     with supervisor_lock(here.domain) as mine:
         if not mine:
             raise MissingPartError("supervisor.taken")
-        supervisor = Supervisor(here.domain, here.jail, jars_folder())
-        while True:
-            started = supervisor.drain()
-            if once:
-                here.give({"started": started})
-                return
-            time.sleep(1)
+        supervisor = Supervisor(here.domain, here.jail, jars_folder(), trouble=partial(_say_trouble, here))
+        # What a service manager sends first; what works is ended in the order that a crash could not keep.
+        signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
+        if once:
+            here.give({"started": supervisor.drain()})
+        else:
+            supervisor.serve()
+
+
+def _say_trouble(here: Door, lane: Lane, error: Exception) -> None:
+    """Tell the maintainer of a lane in which the platform itself failed: its kind alone, for a trace can hold data (law 8)."""
+    kind = error.code if isinstance(error, ShuzhaError) else type(error).__name__
+    here.say("supervisor.trouble", tenant=lane.tenant, stage=f"label.stage.{lane.stage}", kind=kind)
 
 
 def check(home: Annotated[Path | None, typer.Argument()] = None) -> None:

@@ -91,13 +91,14 @@ def test_the_longest_waiting_run_is_next(world_at: WorldAt) -> None:
     world.hands.forward(seconds=1)
     second = queue(world)
     with world.domain.read() as connection:
-        first = runs.next_queued(connection)
+        lane = runs.lane_of(connection, world.ids["run"])
+        first = runs.next_queued(connection, lane)
     assert first is not None
     assert first.id == world.ids["run"]
     runs.move(world.domain, first.id, RunState.PREPARING, "reason.preparing")
     with world.domain.read() as connection:
-        following = runs.next_queued(connection)
-        assert [one.id for one in runs.interrupted(connection)] == [first.id]
+        following = runs.next_queued(connection, lane)
+        assert [one.id for one in runs.interrupted(connection, lane)] == [first.id]
     assert following is not None
     assert following.id == second
 

@@ -14,6 +14,7 @@ from console.commands import (
     datasets,
     exports,
     jobs,
+    keys,
     lineages,
     parties,
     platform,
@@ -43,6 +44,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None]]] = {
     "budget": budget.COMMANDS,
     "lineage": lineages.COMMANDS,
     "audit": audit.COMMANDS,
+    "key": keys.COMMANDS,
 }
 """Group → command → function; help texts come from the catalogue under ``help.<group>.<command>``."""
 

@@ -38,7 +38,9 @@ class Kind(StrEnum):
     GRANT_STARTED = "grant.started"
     GRANT_ENDED = "grant.ended"
     TABLE_PROVISIONED = "table.provisioned"
+    SUBJECTS_NUMBERED = "subjects.numbered"
     KEY_CREATED = "key.created"
+    KEY_ROTATED = "key.rotated"
     KEY_DESTROYED = "key.destroyed"
     VIEW_SHOWN = "view.shown"
     JOB_SUBMITTED = "job.submitted"
@@ -60,8 +62,13 @@ class Kind(StrEnum):
     EXPORT_APPROVED = "export.approved"
     EXPORT_REFUSED = "export.refused"
     EXPORT_RELEASED = "export.released"
+    TRIES_OPENED = "tries.opened"
     RELEASE_FETCHED = "release.fetched"
     LOG_VERIFIED = "log.verified"
+    RECOVERY_KEY_SET = "recovery-key.set"
+    KEY_COPIES_PLACED = "key-copies.placed"
+    BACKUP_MADE = "backup.made"
+    DOMAIN_RESTORED = "domain.restored"
 
 
 def message_code(kind: Kind) -> str:

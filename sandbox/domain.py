@@ -21,6 +21,7 @@ from lineage.log import Actor, Change, Log
 from lineage.note import Signer, Verifier
 from sandbox import migrating
 from sandbox.keys import KeyStore
+from sandbox.keys_service import key_service
 from sandbox.storage import StorageProvider, provider
 
 
@@ -87,13 +88,21 @@ class Domain:
 
 
 def create(
-    home: Path, name: str, *, url: str | None = None, storage: str = "gocryptfs", clock: Clock = system_clock
+    home: Path,
+    name: str,
+    *,
+    url: str | None = None,
+    storage: str = "gocryptfs",
+    root_keys: str = "file",
+    clock: Clock = system_clock,
 ) -> Domain:
     """Make the home folder of a new domain: settings, keys, empty database.
 
+    ``root_keys`` says where the root of the key tree and the end keys lie: see ``sandbox.keys_service.key_service``.
+
     Raises:
         DefinitionError: the folder holds a domain already, or the name is no host-like name.
-        MissingPartError: the storage provider is unknown, or the database is down.
+        MissingPartError: the storage provider is unknown, or the database or the key service is down.
     """
     if (home / _SETTINGS).exists() or (home / "keys").exists():
         raise DefinitionError("domain.exists", home=str(home))
@@ -106,13 +115,15 @@ def create(
     with Database(address).read() as connection:
         connection.execute(text("SELECT 1"))
     migrating.upgrade(address)
-    keys = KeyStore(home / "keys")
-    keys.create_root()
+    settings: dict[str, str] = {"root_keys": root_keys, "key_store": f"shuzha-{secrets.token_hex(8)}"}
+    keys = key_store(home, settings, clock)
+    keys.create()
     for purpose in ("log", "release"):
         keys.write_seed(purpose, secrets.token_bytes(32))
     for folder in ("raw", "sealed", "run", "jobs", "exports", "releases", "tokens", "public"):
         (home / folder).mkdir(mode=0o700)
     lines = [f"format = {FORMAT}", f'name = "{name}"', f"database = {json.dumps(address)}", f'storage = "{storage}"']
+    lines += [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
     (home / _SETTINGS).write_text("\n".join(lines) + "\n", encoding="utf-8")
     domain = open_domain(home, clock=clock)
     (home / "public" / "domain.pub").write_text(domain.public_keys, encoding="ascii")
@@ -133,7 +144,7 @@ def open_domain(home: Path, *, clock: Clock = system_clock) -> Domain:
         raise MissingPartError("domain.other-format", found=settings["format"], known=FORMAT)
     database = Database(settings["database"])
     migrating.check_current(database)
-    name, keys = settings["name"], KeyStore(home / "keys")
+    name, keys = settings["name"], key_store(home, settings, clock)
     signer = Signer.from_seed(f"{name}/log", keys.read_seed("log"))
     return Domain(
         home=home,
@@ -145,6 +156,22 @@ def open_domain(home: Path, *, clock: Clock = system_clock) -> Domain:
         clock=clock,
         settings=settings,
     )
+
+
+def key_store(home: Path, settings: Mapping[str, Any], clock: Clock) -> KeyStore:
+    """Give the key tree of a home folder by its settings.
+
+    ``ends`` names the folder of the end keys where they are files; it is to lie on a disk of which no backup is made.
+
+    Raises:
+        MissingPartError: the settings name no key service (law 7).
+    """
+    folder = home / "keys"
+    ends = Path(settings.get("ends", home / "ends"))
+    service = key_service(
+        str(settings.get("root_keys", "")), store=str(settings.get("key_store", "")), roots=folder / "roots", ends=ends
+    )
+    return KeyStore(folder, service, clock)
 
 
 def read_public_keys(text: str) -> tuple[Verifier, Verifier]:

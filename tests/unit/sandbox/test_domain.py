@@ -86,10 +86,11 @@ def test_there_must_be_a_domain(tmp_path: Path) -> None:
         open_domain(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["log.seed", "release.seed"])
+@pytest.mark.parametrize("name", ["log.key", "release.key"])
 def test_a_missing_seed_is_an_error(world_at: WorldAt, name: str) -> None:
     world = world_at(Stage.FOUNDED)
-    (world.domain.home / "keys" / name).unlink()
+    (seed,) = (world.domain.home / "keys").glob(f"tree-*/seeds/{name}")
+    seed.unlink()
     with refused(MissingPartError, "key.missing"):
         open_domain(world.domain.home)
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from desensitize.policy import plan
-from desensitize.provision import provision
+from desensitize.policy import Plan, plan
+from desensitize.provision import provision, subject_keys
 from desensitize.pseudonym import ScenarioKeys
+from desensitize.registry import Universe, make_numbers_folder, number_subjects, numbers_opened, write_numbers
 from desensitize.rowfilter import parse_filter
 from desensitize.sampling import SampleRate
 from lineage.clock import stamp
@@ -118,6 +119,8 @@ def _provision_one(
         into=folder / table,
         sample=SampleRate.training() if sampled else None,
     )
+    if zone is Zone.INPUT:
+        _number(domain, spark, grant, source, chosen, keys, table)
     columns = {name: name for name in _columns(folder / table)}
     with domain.change(PLATFORM) as change:
         record_provisioned(
@@ -132,6 +135,22 @@ def _provision_one(
             record=record.to_json(),
         )
     return table
+
+
+def _number(
+    domain: Domain, spark: SparkSession, grant: Grant, source: _Source, chosen: Plan, keys: ScenarioKeys, table: str
+) -> None:
+    """Number the subjects of an input, so that the gate can remember whom a table made from it tells of (law 4)."""
+    found, token = source.dataset, chosen.subject_token
+    if token is None:
+        return
+    universe = Universe(found.subject_kind or SubjectKind.PERSON, token.entity, found.provider)
+    raw, condition = domain.raw(found.id) / "table", source.item.row_filter
+    spellings = subject_keys(spark, raw=raw, version=source.version, plan=chosen, row_filter=condition)
+    tokens, numbers = number_subjects(domain, universe, spellings, keys)
+    make_numbers_folder(domain, grant)
+    with numbers_opened(domain, grant) as folder:
+        write_numbers(folder / table, tokens, numbers)
 
 
 def _columns(table: Path) -> list[str]:

@@ -31,6 +31,7 @@ from sandbox.grants import Zone
 
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from pyspark.sql import Column as SparkColumn
     from pyspark.sql import DataFrame, SparkSession
 
@@ -86,6 +87,29 @@ def provision(
         _write(rows, chosen, keys, partial)
         _check_leftovers(chosen, partial)
         return _record(chosen, keys, version, condition, partial)
+
+
+def subject_keys(spark: SparkSession, *, raw: Path, version: int, plan: Plan, row_filter: str | None) -> pa.Array:
+    """Give the subject keys of the granted rows as they stand in RAW, each once, as text: for the registry of subjects alone.
+
+    Raises:
+        DefinitionError: the plan has no subject, or does not fit the table.
+        MissingPartError: a part failed while reading.
+    """
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+    from pyspark.sql import functions as F  # noqa: N812
+
+    if plan.subject is None:
+        raise DefinitionError("desensitize.subject-missing", column="")
+    condition = None if row_filter is None else parse_filter(row_filter, plan.filterable)
+    try:
+        rows = _granted_rows(spark, raw, version, plan, condition)
+        key = F.col(f"`{plan.subject}`").cast("string").alias("subject")
+        return rows.select(key).distinct().toArrow().column("subject").combine_chunks()
+    except (PySparkException, Py4JError, OSError) as error:
+        # Not chained: the text of an engine's error may quote a cell of the table.
+        raise MissingPartError("desensitize.failed", reason=_class_of(error)) from None
 
 
 def _check_sample(plan: Plan, sample: SampleRate | None) -> None:

@@ -82,6 +82,22 @@ def token_expression(value: SparkColumn, entity: Entity, keys: ScenarioKeys) -> 
     return _vectorised(tokenise, "string")(value.cast("string"))
 
 
+def known_tokens(canonical: pa.Array, entity: Entity, keys: ScenarioKeys) -> pa.Array:
+    """Give the token of each subject, spelled canonically; text of 32 hex characters."""
+    return _hex(_digests(canonical, keys.of(entity)))
+
+
+def marks(canonical: pa.Array, key: bytes, *scope: str) -> pa.Array:
+    """Give the gate's own mark of each subject, spelled canonically: 16 bytes, the same for every tenant and at every time.
+
+    The first 128 bits of HMAC-SM3 under a key of 32 bytes derived for the scope. No tenant holds a mark: two tenants who could
+    compare marks could join their tables (D1).
+    """
+    import pyarrow as pa
+
+    return pa.array(_digests(canonical, _derive(key, "mark", *scope)), pa.binary())
+
+
 def sampled_tokens(canonical: pa.Array, entity: Entity, keys: ScenarioKeys, rate: Fraction) -> pa.Array:
     """Give the token of each subject, spelled canonically, that the sample of this rate holds; NULL for all others (P2).
 

@@ -71,7 +71,8 @@ def vote(domain: Domain, session: Session, identity: str, decision: Decision, *,
 
     Raises:
         NotPermittedError: the person may not, asked for it, or belongs to the tenant (law 6).
-        DefinitionError: no reason, not in review, voted already, or the evidence is not the one the person saw.
+        DefinitionError: no reason, not in review, voted already, the evidence is not the one the person saw, or they agree to what
+            they never looked at.
     """
     if not reason.strip():
         raise DefinitionError("reason.missing")
@@ -83,6 +84,8 @@ def vote(domain: Domain, session: Session, identity: str, decision: Decision, *,
         if found.state is not ExportState.IN_REVIEW:
             raise DefinitionError("review.not-open", export=identity, state=f"label.export.{found.state}")
         check_seen(found, digest)
+        if decision is Decision.APPROVE:
+            check_inspected(domain, change.connection, session, found)
         votes = reviews_of(change.connection, identity)
         if any(one.person == session.person for one in votes):
             raise DefinitionError("review.voted-already", export=identity)
@@ -111,7 +114,7 @@ def approve(domain: Domain, session: Session, identity: str, *, reason: str, dig
 
     Raises:
         NotPermittedError: the person may not, took part before, or the tenant may not work now (law 6, A8).
-        DefinitionError: it is not this step's turn, no reason is given, or the evidence is not the one seen.
+        DefinitionError: it is not this step's turn, no reason is given, the evidence is not the one seen, or never looked at.
     """
     if not reason.strip():
         raise DefinitionError("reason.missing")
@@ -122,6 +125,7 @@ def approve(domain: Domain, session: Session, identity: str, *, reason: str, dig
         check_can_approve(change.connection, session, found)
         check_working(change, get_job(change.connection, found.job).scenario)
         check_seen(found, digest)
+        check_inspected(domain, change.connection, session, found)
         move(change, found, ExportState.APPROVED, approved_by=session.person, approval_reason=reason)
         subjects = _subjects(change.connection, found)
         change.record(Kind.EXPORT_APPROVED, subjects, {"reason": reason, "evidence": digest})
@@ -190,6 +194,23 @@ def check_seen(found: Export, digest: str) -> None:
     """
     if found.evidence_digest is None or digest != found.evidence_digest:
         raise DefinitionError("export.not-what-you-saw", export=found.id)
+
+
+def check_inspected(domain: Domain, connection: Connection, session: Session, found: Export) -> None:
+    """Check that a person looked at what would leave, as it is now, before agreeing to it: the log tells (E1, D6).
+
+    A refusal needs no look: nothing leaves by it.
+
+    Raises:
+        DefinitionError: they did not, or what they saw was another evidence.
+    """
+    if not any(
+        entry.kind is Kind.EXPORT_INSPECTED
+        and entry.actor.person == session.person
+        and entry.payload.get("evidence") == found.evidence_digest
+        for entry in domain.log.about(connection, found.id)
+    ):
+        raise DefinitionError("review.not-inspected", export=found.id)
 
 
 def reviews_of(connection: Connection, identity: str) -> list[Review]:

@@ -12,7 +12,7 @@ from console.demo.acts_work import submit_job, supervise
 from console.demo.play import Play
 from export_gate.exports import Export
 from export_gate.release import fetch, release
-from export_gate.review import Decision, approve, vote
+from export_gate.review import Decision, approve, inspect, vote
 from export_gate.states import ExportState
 from export_gate.verifying import verify_release
 from jobs.runs import Stage, get_run, queue
@@ -57,13 +57,15 @@ def release_products(play: Play) -> None:
 def _decide(play: Play, found: Export) -> None:
     digest = found.evidence_digest or ""
     reason = text("story.review-reason", play.door.language)
+    for login in ("sun", "zhou", OFFICER):
+        inspect(play.stage, play.sessions[login], found.id)
     for login in ("sun", "zhou"):
         vote(play.stage, play.sessions[login], found.id, Decision.APPROVE, reason=reason, digest=digest)
     approve(play.stage, play.sessions[OFFICER], found.id, reason=reason, digest=digest)
     release(play.stage, found.id)
     play.tell(
         "story.released",
-        f"shuzha export approve {found.id} --reason … --as sun | zhou | {OFFICER}",
+        f"shuzha export inspect {found.id}; shuzha export approve {found.id} --reason … --as sun | zhou | {OFFICER}",
         product=found.product,
         reviewers=listed((play.sessions[login].name for login in ("sun", "zhou")), play.door.language),
         who=play.sessions[OFFICER].name,

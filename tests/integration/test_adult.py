@@ -24,7 +24,7 @@ from export_gate.exports import Export
 from export_gate.exports import request as request_export
 from export_gate.gatekeeper import Gatekeeper
 from export_gate.release import fetch, release
-from export_gate.review import Decision, approve, vote
+from export_gate.review import Decision, approve, inspect, vote
 from export_gate.verifying import verify_release
 from jobs.jail.bubblewrap import BubblewrapJail
 from jobs.promotion import decide
@@ -196,6 +196,8 @@ def produce(world: World, folder: Path) -> dict[str, Export]:
 
 def leave(world: World, found: Export, inbox: Path) -> Path:
     digest = found.evidence_digest or ""
+    for login in ("first", "second", "officer"):
+        inspect(world.domain, world.session(login), found.id)
     for login in ("first", "second"):
         vote(world.domain, world.session(login), found.id, Decision.APPROVE, reason="read", digest=digest)
     approve(world.domain, world.session("officer"), found.id, reason="lawful", digest=digest)

@@ -17,7 +17,7 @@ from export_gate.checking import check_export
 from export_gate.exports import Export, get_export
 from export_gate.exports import request as request_export
 from export_gate.release import fetch, release
-from export_gate.review import Decision, approve, visible_reviews, vote
+from export_gate.review import Decision, approve, inspect, visible_reviews, vote
 from export_gate.states import ExportState
 from lineage.errors import NotPermittedError, ShuzhaError
 from lineage.kinds import Kind
@@ -142,6 +142,8 @@ def in_review(played: Played) -> Export:
     identity = request_export(played.play.stage, played.session("wang"), job.id, "visits_by_district")
     found = check_export(gate(played.play), identity)
     assert found.state is ExportState.IN_REVIEW
+    for login in ("sun", "zhou", "li"):
+        inspect(played.play.stage, played.session(login), identity)
     return found
 
 

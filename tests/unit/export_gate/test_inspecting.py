@@ -8,7 +8,7 @@ from export_gate import review
 from export_gate.exports import folder_of
 from lineage.errors import DefinitionError, GateRefusedError, NotPermittedError
 from lineage.kinds import Kind
-from tests.factories import Stage, World, refused
+from tests.factories import TABLE, Stage, World, check, refused, request_export
 from tests.fixtures_domain import WorldAt
 
 
@@ -39,9 +39,10 @@ def test_nobody_else_sees_them(world: World, login: str) -> None:
 def test_changed_bytes_are_not_shown(world: World) -> None:
     path = folder_of(world.domain, world.ids["export"]) / "product" / "data.csv"
     path.write_bytes(path.read_bytes().replace(b"12", b"13"))
+    before = len(world.log())
     with refused(GateRefusedError, "export.evidence-changed"):
         review.inspect(world.domain, world.session("reviewer"), world.ids["export"])
-    assert Kind.EXPORT_INSPECTED not in world.kinds()
+    assert Kind.EXPORT_INSPECTED not in world.kinds(before)
 
 
 def test_before_the_check_there_is_nothing_to_see(world_at: WorldAt) -> None:
@@ -54,3 +55,57 @@ def test_what_was_refused_is_not_shown(world: World) -> None:
     review.refuse(world.domain, world.session("officer"), world.ids["export"], reason="harmful")
     with refused(DefinitionError, "export.nothing-made"):
         review.inspect(world.domain, world.session("reviewer"), world.ids["export"])
+
+
+@pytest.fixture
+def unseen(world: World) -> World:
+    """A world with a second export in review, at which nobody has looked yet."""
+    world.ids["export"] = request_export(world, TABLE)
+    world.ids["digest"] = str(check(world, world.ids["export"]).evidence_digest)
+    return world
+
+
+def test_nobody_agrees_blindly(unseen: World) -> None:
+    export, digest = unseen.ids["export"], unseen.ids["digest"]
+    for login in ("reviewer", "expert"):
+        session = unseen.session(login)
+        with refused(DefinitionError, "review.not-inspected"):
+            review.vote(unseen.domain, session, export, review.Decision.APPROVE, reason="trust", digest=digest)
+        review.inspect(unseen.domain, session, export)
+        review.vote(unseen.domain, session, export, review.Decision.APPROVE, reason="read", digest=digest)
+    officer = unseen.session("officer")
+    with refused(DefinitionError, "review.not-inspected"):
+        review.approve(unseen.domain, officer, export, reason="trust", digest=digest)
+    # Somebody else's look does not count.
+    review.inspect(unseen.domain, unseen.session("deputy"), export)
+    with refused(DefinitionError, "review.not-inspected"):
+        review.approve(unseen.domain, officer, export, reason="trust", digest=digest)
+    review.inspect(unseen.domain, officer, export)
+    review.approve(unseen.domain, officer, export, reason="read", digest=digest)
+
+
+def test_a_look_at_other_evidence_does_not_count(unseen: World) -> None:
+    reviewer = unseen.session("reviewer")
+    with unseen.domain.change(reviewer.actor) as change:
+        change.record(Kind.EXPORT_INSPECTED, [unseen.ids["export"]], {"evidence": "0" * 64})
+    with refused(DefinitionError, "review.not-inspected"):
+        review.vote(
+            unseen.domain,
+            reviewer,
+            unseen.ids["export"],
+            review.Decision.APPROVE,
+            reason="trust",
+            digest=unseen.ids["digest"],
+        )
+
+
+def test_a_refusal_needs_no_look(unseen: World) -> None:
+    digest = unseen.ids["digest"]
+    review.vote(
+        unseen.domain,
+        unseen.session("reviewer"),
+        unseen.ids["export"],
+        review.Decision.REFUSE,
+        reason="no",
+        digest=digest,
+    )

@@ -22,7 +22,9 @@ _SHORT_NAME = re.compile(r"(?=[^a-z]*[a-z])[a-z0-9-]{1,64}")
 _LOGIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 FIRST_UID = 200_000
-"""Tenants' uids outside the jail start here: far from every account of the host and from its container ranges' start."""
+"""Tenants' uids outside the jail start here: far from every account of the host and from its container ranges' start.
+
+The setting ``first_uid`` of a domain moves it: two domains on one machine must not share a uid."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def register(domain: Domain, session: Session, *, name: str, title: str, kind: O
         check_still_active(change, session)
         if change.connection.execute(select(organisation.c.id).where(organisation.c.name == name)).scalar():
             raise DefinitionError("organisation.name-taken", name=name)
-        _insert_organisation(change, identity, name, title, kind)
+        _insert_organisation(change, identity, name, title, kind, int(domain.settings.get("first_uid", FIRST_UID)))
         if kind is OrganisationKind.TENANT:
             domain.keys.create_tenant(identity)
             change.record(Kind.KEY_CREATED, [identity], {"level": "tenant"})
@@ -284,12 +286,14 @@ def _person(connection: Connection, row: Row[tuple[object, ...]]) -> Person:
     return Person(row.id, row.login, row.name, row.organisation, PersonState(row.state), held)
 
 
-def _insert_organisation(change: Change, identity: str, name: str, title: str, kind: OrganisationKind) -> None:
+def _insert_organisation(
+    change: Change, identity: str, name: str, title: str, kind: OrganisationKind, first_uid: int = FIRST_UID
+) -> None:
     uid = None
     if kind is OrganisationKind.TENANT:
         highest = change.connection.execute(select(func.max(organisation.c.uid))).scalar()
         # A pair: the odd one is for production, so that development and production are two users of the machine (D3).
-        uid = FIRST_UID if highest is None else highest + 2
+        uid = first_uid if highest is None else highest + 2
     change.connection.execute(
         insert(organisation).values(
             id=identity, name=name, title=title, kind=kind.value, state=OrganisationState.ACTIVE.value, uid=uid

@@ -56,10 +56,10 @@ class LocalJail(ABC):
         place = self.check_prepared(spec)
         group = cgroup.group(spec.name)
         group.remove()
-        group.create(spec.limits)
+        group.create(self._bounds(spec.limits))
         try:
             with self._started(spec, place, group) as started:
-                return see_through(started, group, spec, place, cancelled)
+                return see_through(started, group, spec, place, cancelled, read=self._exit_code)
         finally:
             group.remove()
 
@@ -83,7 +83,7 @@ class LocalJail(ABC):
 
     def _exit_code(self, started: Started, *, killed: bool) -> int:
         """Read the program's exit code after the death of everything; refuse when it never started."""
-        return exit_code(started.status, killed=killed)
+        return bubblewrap_code(started, killed=killed)
 
     def _require_whole(self) -> None:
         """Refuse to run in less than the whole jail (law 7)."""
@@ -118,10 +118,12 @@ def see_through(
     place: Place,
     cancelled: Callable[[], bool],
     used: float = 0.0,
+    read: Callable[..., int] | None = None,
 ) -> Outcome:
     """Watch a started run to its end, end what outlived it, and say what is known of it.
 
-    ``used`` are the processor seconds of its group from before it was anybody's run.
+    ``used`` are the processor seconds of its group from before it was anybody's run; ``read`` takes what was started, all of it dead, and
+    whether it was ``killed``, and gives the program's exit code.
     """
     begun = time.monotonic()
     log = CutLog(place.log, spec.limits.log_bytes)
@@ -135,7 +137,7 @@ def see_through(
         group.kill()
         drain(started.log, log)
         log.close()
-    code = exit_code(started.status, killed=forced is not None or group.killed_for_memory())
+    code = (read or bubblewrap_code)(started, killed=forced is not None or group.killed_for_memory())
     return Outcome(
         ending=forced or _ending(code, group, place.outbox),
         exit_code=code,
@@ -144,6 +146,15 @@ def see_through(
         peak_bytes=group.peak_bytes(),
         log=place.log,
     )
+
+
+def bubblewrap_code(started: Started, *, killed: bool) -> int:
+    """Read the exit code that bubblewrap reported.
+
+    Raises:
+        MissingPartError: the program never started, though nobody killed it (law 7).
+    """
+    return exit_code(started.status, killed=killed)
 
 
 class Place:

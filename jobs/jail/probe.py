@@ -35,7 +35,7 @@ def probe() -> Capability:
         "bubblewrap": _has_bubblewrap,
         "seccomp": lambda: platform.machine() in seccomp.MACHINES,
         "user namespaces": _has_user_namespaces,
-        "control groups": _has_groups,
+        "control groups": has_groups,
     }
     missing = tuple(name for name, test in tests.items() if not test())
     walls = not set(missing) - {"control groups"}
@@ -74,7 +74,7 @@ def _has_user_namespaces() -> bool:
     return trial.returncode == 0
 
 
-def _has_groups() -> bool:
+def has_groups() -> bool:
     """Make a group with limits and remove it."""
     try:
         trial = cgroup.group(f"{_TRIAL_GROUP}-{os.getpid()}")

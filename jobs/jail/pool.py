@@ -96,10 +96,14 @@ class WarmPool:
                 self._taken -= 1
                 self._changed.notify_all()
 
-    def count_failure(self, warm: WarmJail) -> None:
-        """Remember that a warm jail could not be used."""
+    def note(self, warm: WarmJail, *, usable: bool) -> None:
+        """Remember whether a warm jail could be given its run's things; only that proves that warming is worth it."""
+        self._note(self._kinds.index(warm.kind), usable=usable)
+
+    def _note(self, number: int, *, usable: bool) -> None:
         with self._changed:
-            self._failures[self._kinds.index(warm.kind)] += 1
+            self._failures[number] = 0 if usable else self._failures[number] + 1
+            self._changed.notify_all()
 
     def wait_ready(self, count: int, seconds: float) -> bool:
         """Wait until so many are ready; for whoever measures or tests."""
@@ -156,10 +160,11 @@ class WarmPool:
             usable = False
         if not usable:
             end_quietly(warm)
+            if not self._closing:
+                self._note(number, usable=False)
+            return
         with self._changed:
-            if usable:
-                self._ready.append(warm)
-            self._failures[number] = 0 if usable or self._closing else self._failures[number] + 1
+            self._ready.append(warm)
             self._changed.notify_all()
 
 
@@ -200,7 +205,7 @@ class PooledJail:
             return self._run_warm(warm, spec, cancelled)
         except LateMountError:
             # The word was not said, so no line of the tenant has run: starting again is no second run.
-            self.pool.count_failure(warm)
+            self.pool.note(warm, usable=False)
         finally:
             self.pool.give_back(warm)
         return self._inner.run(spec, cancelled)
@@ -210,6 +215,7 @@ class PooledJail:
         # Before anything of the tenant is mounted: whoever cleans up after a crash must find the jail that holds it.
         _marker(spec).write_text(warm.group.name, encoding="ascii")
         used = warm.give(spec)
+        self.pool.note(warm, usable=True)
         return see_through(warm.started, warm.group, spec, place, cancelled, used)
 
     def collect(self, spec: JailSpec, into: Path) -> tuple[Collected, ...]:

@@ -19,7 +19,7 @@ _NAME: Final = re.compile(rf"{PREFIX}-([0-9]+)-([0-9]+)-([0-9]+)-([0-9a-f]+)")
 
 def new_name() -> tuple[str, int]:
     """Choose a name and a uid that no warm jail of this machine has; the name tells whose it is, so that a sweep can judge."""
-    taken = {_uid(name) for name in _groups()}
+    taken = {_uid(name) for name in groups()}
     uid = next(uid for uid in iter(lambda: UIDS[secrets.randbelow(len(UIDS))], None) if uid not in taken)
     pid = os.getpid()
     return f"{PREFIX}-{uid}-{pid}-{_born(pid)}-{secrets.token_hex(6)}", uid
@@ -30,7 +30,7 @@ def _uid(name: str) -> int:
     return int(found[1]) if found else -1
 
 
-def _groups() -> list[str]:
+def groups() -> list[str]:
     """List the names of warm jails that have a control group."""
     folders = {folder.parent for folder in cgroup.group(PREFIX).folders.values()}
     return sorted(
@@ -56,7 +56,7 @@ def is_orphan(name: str) -> bool:
 
 def sweep(folder: Path) -> int:
     """End and remove warm jails of dead platforms, their groups on the whole machine and their folders here; gives how many."""
-    names = {name for name in _groups() if is_orphan(name)}
+    names = {name for name in groups() if is_orphan(name)}
     for name in names:
         cgroup.group(name).remove()
     left = {path.name for path in folder.iterdir() if is_orphan(path.name)} if folder.is_dir() else set()

@@ -10,6 +10,7 @@ import typer
 from console.commands import (
     agreements,
     audit,
+    backup,
     budget,
     datasets,
     exports,
@@ -44,6 +45,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None]]] = {
     "budget": budget.COMMANDS,
     "lineage": lineages.COMMANDS,
     "audit": audit.COMMANDS,
+    "backup": backup.COMMANDS,
     "key": keys.COMMANDS,
 }
 """Group → command → function; help texts come from the catalogue under ``help.<group>.<command>``."""

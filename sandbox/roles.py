@@ -36,6 +36,8 @@ class Permission(StrEnum):
 
     AGREEMENT_END = "agreement:end"
     AGREEMENT_SIGN = "agreement:sign"
+    BACKUP_MAKE = "backup:make"
+    BACKUP_SET_KEY = "backup:set-key"
     BUDGET_READ = "budget:read"
     CATALOGUE_READ = "catalogue:read"
     DATASET_GRADE = "dataset:grade"
@@ -47,6 +49,8 @@ class Permission(StrEnum):
     EXPORT_REVIEW = "export:review"
     JOB_READ = "job:read"
     JOB_SUBMIT = "job:submit"
+    KEY_READ = "key:read"
+    KEY_ROTATE = "key:rotate"
     LOG_READ = "log:read"
     ORGANISATION_REGISTER = "organisation:register"
     ORGANISATION_SUSPEND = "organisation:suspend"
@@ -70,12 +74,14 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
         {
             Permission.AGREEMENT_END,
             Permission.AGREEMENT_SIGN,
+            Permission.BACKUP_SET_KEY,
             Permission.BUDGET_READ,
             Permission.CATALOGUE_READ,
             Permission.EXPORT_APPROVE,
             Permission.EXPORT_INSPECT,
             Permission.EXPORT_READ,
             Permission.JOB_READ,
+            Permission.KEY_READ,
             Permission.ORGANISATION_SUSPEND,
             Permission.PARTY_READ,
             Permission.PERSON_SUSPEND,
@@ -111,6 +117,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
             Permission.CATALOGUE_READ,
             Permission.EXPORT_READ,
             Permission.JOB_READ,
+            Permission.KEY_READ,
             Permission.LOG_READ,
             Permission.PARTY_READ,
         }
@@ -145,7 +152,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
             Permission.VIEW_READ,
         }
     ),
-    Role.MAINTAINER: frozenset({Permission.CATALOGUE_READ}),
+    Role.MAINTAINER: frozenset({Permission.BACKUP_MAKE, Permission.CATALOGUE_READ, Permission.KEY_READ, Permission.KEY_ROTATE}),
 }
 """Least privilege: what a role's duty in the regulations needs (D5). The maintainer keeps machines and reads no data."""
 

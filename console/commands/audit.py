@@ -56,7 +56,9 @@ def list_entries(
 def verify(against: Annotated[list[Path] | None, typer.Option()] = None) -> None:
     """Verify the whole log, and --against checkpoints that were kept elsewhere; needs no login, for anybody may."""
     from lineage.errors import GateRefusedError
+    from lineage.kinds import Kind
     from lineage.verify import verify as check
+    from sandbox.backup_vault import about_backups
     from sandbox.messages import text
 
     here = door()
@@ -69,12 +71,20 @@ def verify(against: Annotated[list[Path] | None, typer.Option()] = None) -> None
         raise GateRefusedError("audit.checkpoint-missing", file=str(error.filename)) from error
     with here.domain.read() as connection:
         found = check(connection, log.signer.verifier, witnesses)
+        restored = [
+            {"time": one.time, "backup": one.payload.get("backup", ""), "size": one.payload.get("size", 0)}
+            for one in about_backups(connection, Kind.DOMAIN_RESTORED)
+        ]
     problems = [
         {"code": p.code, "params": dict(p.params), "text": text(p.code, here.language, **p.params)}
         for p in found.problems
     ]
+    for one in restored:
+        here.say("audit.restored", **one)
     if here.as_json:
-        here.give({"holds": found.holds, "size": found.size, "root": found.root, "problems": problems})
+        here.give(
+            {"holds": found.holds, "size": found.size, "root": found.root, "problems": problems, "restored": restored}
+        )
     elif found.holds:
         here.say("done.log-holds")
         here.give({"size": found.size, "root": found.root})

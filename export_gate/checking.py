@@ -262,7 +262,7 @@ def _work(gate: Gatekeeper, case: Case) -> dict[str, Any]:
         "purpose": case.purpose,
     }
     with opened_tables(gate.domain, case) as folders:
-        return gate.work(request, case.folder, folders)
+        return gate.work(request, case.folder, folders, case.scenario, case.export.requested_by)
 
 
 def _seed(domain: Domain, case: Case) -> int:

@@ -13,12 +13,19 @@ from typing import Any
 
 from jobs.jail.runtimes import python_runtime, with_sources
 from jobs.jail.spec import Ending, Jail, JailSpec, Limits
-from lineage.errors import DefinitionError
+from jobs.starting import Watch
+from lineage.errors import DefinitionError, Exit
 from sandbox.domain import Domain
 
 
 class WorkerFailedError(DefinitionError):
     """The worker refused a description on this data, or died over it; which of the two, and why, can depend on the data (law 8)."""
+
+
+class WorkStoppedError(DefinitionError):
+    """The work was ended from outside: the tenant may not work any more, its grant is over, or the person may not (A8, law 10)."""
+
+    exit = Exit.NOT_PERMITTED
 
 
 GATE_UID = 199_999
@@ -34,13 +41,21 @@ class Gatekeeper:
     domain: Domain
     jail: Jail
 
-    def work(self, request: Mapping[str, Any], job: Path, tables: Mapping[str, Path]) -> dict[str, Any]:
+    def work(
+        self, request: Mapping[str, Any], job: Path, tables: Mapping[str, Path], scenario: str, person: str
+    ) -> dict[str, Any]:
         """Carry a request out on tables (input name → opened Delta folder); gives the worker's plain result.
 
+        ``scenario`` and ``person`` say for whom: when one of them may not work any more, the worker is stopped within seconds.
+
         Raises:
+            WorkStoppedError: it was stopped, or might not begin; nothing of its result is kept.
             MissingPartError: the jail could not be made (law 7).
             WorkerFailedError: the description was refused on these tables, or the worker died.
         """
+        watch = Watch(self.domain, scenario, person)
+        watch.look()
+        _check_goes_on(watch)
         works = (self.domain.home / "run" / "work").resolve()
         self._sweep(works)
         name = f"gate-{secrets.token_hex(12)}"
@@ -48,29 +63,27 @@ class Gatekeeper:
         workspace.mkdir(mode=0o700, parents=True)
         with (works / f"{name}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            return self._work_in(name, workspace, request, job, tables)
-
-    def _work_in(
-        self, name: str, workspace: Path, request: Mapping[str, Any], job: Path, tables: Mapping[str, Path]
-    ) -> dict[str, Any]:
-        try:
-            spec = self._spec(name, workspace, request, job, tables)
-            self.jail.prepare(spec)
             try:
-                outcome = self.jail.run(spec, lambda: False)
-                if outcome.ending is not Ending.DONE:
-                    self._keep_log(name, outcome.log)
-                    raise WorkerFailedError("gate.worker-died")
-                collected = {item.name: item.path for item in self.jail.collect(spec, workspace / "taken")}
-                result = json.loads(collected["result.json"].read_text(encoding="utf-8"))
+                result = self._work_in(self._spec(name, workspace, request, job, tables), watch)
             finally:
-                self.jail.cleanup(spec)
-        finally:
-            shutil.rmtree(workspace, ignore_errors=True)
-            workspace.with_name(f"{name}.lock").unlink(missing_ok=True)
+                shutil.rmtree(workspace, ignore_errors=True)
+                workspace.with_name(f"{name}.lock").unlink(missing_ok=True)
         if "refused" in result:
             raise WorkerFailedError(result["refused"]["code"], **result["refused"]["params"])
-        return dict(result)
+        return result
+
+    def _work_in(self, spec: JailSpec, watch: Watch) -> dict[str, Any]:
+        self.jail.prepare(spec)
+        try:
+            outcome = self.jail.run(spec, watch)
+            _check_goes_on(watch)
+            if outcome.ending is not Ending.DONE:
+                self._keep_log(spec.name, outcome.log)
+                raise WorkerFailedError("gate.worker-died")
+            collected = {item.name: item.path for item in self.jail.collect(spec, spec.workspace / "taken")}
+            return dict(json.loads(collected["result.json"].read_text(encoding="utf-8")))
+        finally:
+            self.jail.cleanup(spec)
 
     def _sweep(self, works: Path) -> None:
         """Clear what a killed check left: its lock can be taken, its result may hold what was never released."""
@@ -113,3 +126,13 @@ class Gatekeeper:
             read_only={**runtime.read_only, **mounts, "/job": frozen, "/request": asked},
             limits=LIMITS,
         )
+
+
+def _check_goes_on(watch: Watch) -> None:
+    """Check that nothing asked the work to stop.
+
+    Raises:
+        WorkStoppedError: something did.
+    """
+    if watch.reason is not None:
+        raise WorkStoppedError("gate.work-stopped")

@@ -58,7 +58,7 @@ def preview(gate: Gatekeeper, session: Session, job_id: str, product: str | None
         tables = {name: folder / granted[dataset].id for name, dataset in spec.inputs.items()}
         for one in chosen:
             asked = {**request, "product": one.name, "seed": secrets.randbelow(2**32), "purpose": purpose}
-            yield _preview(one, gate.work(asked, frozen_folder(domain, job), tables))
+            yield _preview(one, gate.work(asked, frozen_folder(domain, job), tables, job.scenario, session.person))
     with domain.change(session.actor) as change:
         change.record(Kind.PREVIEW_MADE, [job.id, job.scenario], {"products": [one.name for one in chosen]})
 

@@ -11,21 +11,20 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, insert, select
 
 from lineage.canonical import Json
-from lineage.errors import DefinitionError, NotPermittedError
+from lineage.errors import NotPermittedError
 from lineage.kinds import Kind
 from lineage.log import PLATFORM, Change
-from sandbox.access import Session, check_still_active
-from sandbox.agreements import agreement_of, close_agreement, live_agreements, reason_not_to_work
+from sandbox.access import Session
+from sandbox.agreements import reason_not_to_work
 from sandbox.catalogue import Dataset, get_dataset, node_of
 from sandbox.domain import Domain, new_id
-from sandbox.parties import get_organisation
 from sandbox.requests import Item, item_from_json
 from sandbox.roles import OrganisationKind, Permission
-from sandbox.schema import grant, organisation, provisioned
-from sandbox.states import ORGANISATION, AgreementState, GrantState, OrganisationState
+from sandbox.schema import grant, provisioned
+from sandbox.states import GrantState
 
 
 class Zone(StrEnum):
@@ -218,100 +217,9 @@ def tables_of(connection: Connection, found: Grant, zone: Zone) -> dict[str, Pro
     return {get_dataset(connection, table.dataset).name: table for table in newest}
 
 
-def end_agreement(domain: Domain, session: Session, agreement_id: str, reason: str) -> None:
-    """End an agreement: access is revoked at once; when it was the tenant's last, its keys and folders are destroyed (A9, D11).
-
-    The destruction is its own entry with what was destroyed and how it was verified; the log's older entries stay readable.
-    Ending again what has ended finishes a destruction that a crash cut short.
-
-    Raises:
-        NotPermittedError: the person may not.
-        DefinitionError: it has ended already, or no reason is given.
-    """
-    session.check(Permission.AGREEMENT_END)
-    if not reason.strip():
-        raise DefinitionError("reason.missing")
-    with domain.change(session.actor) as change:
-        check_still_active(change, session)
-        found = agreement_of(change.connection, agreement_id)
-        tenant = found.tenant
-        if found.state is AgreementState.ACTIVE or not _owed(domain, change.connection, tenant):
-            _end(change, agreement_id, reason)
-    # The keys go after the state is committed: a crash between leaves a tenant that may do nothing, and this call can be
-    # repeated; the other order could destroy keys of an agreement that still runs.
-    _destroy(domain, session, tenant)
-
-
-def _end(change: Change, agreement_id: str, reason: str) -> None:
-    """End an agreement with its grants, and its tenant with the last one."""
-    tenant = close_agreement(change, agreement_id, reason)
-    _end_grants(change, tenant)
-    if not live_agreements(change.connection, tenant):
-        party = get_organisation(change.connection, tenant)
-        ORGANISATION.check_move(party.state, OrganisationState.ENDED)
-        change.connection.execute(
-            update(organisation).where(organisation.c.id == tenant).values(state=OrganisationState.ENDED.value)
-        )
-
-
-def _destroy(domain: Domain, session: Session, tenant: str) -> None:
-    """Destroy keys and sealed folders of a tenant's ended grants, and with the tenant its own key; safe to repeat (law 10)."""
-    with domain.change(session.actor) as change:
-        owed = _owed(domain, change.connection, tenant)
-        for one in owed.grants:
-            domain.keys.destroy_grant(one)
-            shutil.rmtree(domain.home / "sealed" / one, ignore_errors=True)
-        if owed.tenant:
-            domain.keys.destroy_tenant(tenant)
-            shutil.rmtree(domain.held(tenant), ignore_errors=True)
-        payload: dict[str, Json] = {
-            "keys": [*(f"grant:{one}" for one in owed.grants), *([f"tenant:{tenant}"] if owed.tenant else [])],
-            "folders_gone": [one for one in owed.grants if not (domain.home / "sealed" / one).exists()],
-            "runs_gone": not domain.held(tenant).exists(),
-            "method": "overwrite and unlink; AES-256 crypto-shredding",
-        }
-        change.record(Kind.KEY_DESTROYED, [tenant, *owed.grants], payload)
-
-
-@dataclass(frozen=True)
-class _Owed:
-    """What is over and has no entry of its destruction yet: ended grants, and whether the tenant's own key too."""
-
-    grants: tuple[str, ...]
-    tenant: bool
-
-    def __bool__(self) -> bool:
-        return bool(self.grants) or self.tenant
-
-
-def _owed(domain: Domain, connection: Connection, tenant: str) -> _Owed:
-    """Ask the log what was destroyed, so that neither a crash nor a restored backup leaves a destruction out."""
-    entries = [one for one in domain.log.about(connection, tenant) if one.kind is Kind.KEY_DESTROYED]
-    done = {name for entry in entries for name in entry.subjects}
-    query = select(grant.c.id).where(grant.c.tenant == tenant, grant.c.state == GrantState.ENDED.value)
-    grants = tuple(one for one in connection.execute(query.order_by(grant.c.id)).scalars() if one not in done)
-    over = get_organisation(connection, tenant).state is OrganisationState.ENDED
-    told = any(f"tenant:{tenant}" in entry.payload.get("keys", ()) for entry in entries)
-    return _Owed(grants, over and not told)
-
-
 def _check_not_ended(change: Change, found: Grant) -> None:
     if get_grant(change.connection, found.id).state is not GrantState.ACTIVE:
         raise NotPermittedError("grant.none", scenario=found.scenario)
-
-
-def _end_grants(change: Change, tenant: str) -> None:
-    """End the grants whose agreement is over, whoever closed it."""
-    query = select(grant.c.id, grant.c.scenario).where(
-        grant.c.tenant == tenant, grant.c.state == GrantState.ACTIVE.value
-    )
-    for identity, scenario_id in change.connection.execute(query).all():
-        if reason_not_to_work(change.connection, scenario_id, change.at) in {
-            "reason.scenario-closed",
-            "reason.agreement-over",
-        }:
-            change.connection.execute(update(grant).where(grant.c.id == identity).values(state=GrantState.ENDED.value))
-            change.record(Kind.GRANT_ENDED, [identity, tenant], {})
 
 
 def check_tenant_may_read(session: Session, found: Grant) -> None:

@@ -1,7 +1,8 @@
 """Changing the root key or a tenant's key: who may, in which order, and what the log says of it (D9, law 5).
 
-The tree moves inside the transaction that records it, and the old root is destroyed after the commit. A crash between leaves a tree
-that is whole under its new key and an entry that is owed; ``settle`` makes up for it before anything else is rotated.
+The tree moves inside the transaction that records it, after the entry is written and before it is committed; the old root is destroyed
+after the commit. A crash before the commit leaves a tree that is whole under its new key and an entry that is owed; ``settle`` makes
+up for it before anything else is rotated.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from sqlalchemy import Connection
 
 from lineage.canonical import Json
 from lineage.clock import parse_stamp
-from lineage.errors import NotPermittedError
+from lineage.errors import MissingPartError, NotPermittedError
 from lineage.kinds import Kind
-from lineage.log import PLATFORM
+from lineage.log import PLATFORM, Change
 from sandbox import keys_rotating
 from sandbox.access import Session, check_still_active
 from sandbox.domain import Domain
@@ -46,8 +47,9 @@ def rotate_root(domain: Domain, session: Session) -> Rotated:
     settle(domain)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
+        # The entry first: where nothing can be recorded nothing is rotated. No other rotation comes between, it would wait here.
+        _record(change, ROOT, _generation(domain, ROOT))
         done = keys_rotating.rotate_root(domain.keys)
-        change.record(Kind.KEY_ROTATED, [ROOT], {"level": ROOT, **_told(done)})
     drop_old_roots(domain.keys)
     return done
 
@@ -66,8 +68,8 @@ def rotate_tenant(domain: Domain, session: Session, tenant: str) -> Rotated:
         found = get_organisation(change.connection, tenant)
         if found.kind is not OrganisationKind.TENANT:
             raise NotPermittedError("access.not-found")
+        _record(change, found.id, _generation(domain, f"tenant:{found.id}"))
         done = keys_rotating.rotate_tenant(domain.keys, found.id)
-        change.record(Kind.KEY_ROTATED, [found.id], {"level": "tenant", **_told(done)})
     return done
 
 
@@ -104,8 +106,16 @@ def list_keys(domain: Domain, session: Session) -> tuple[KeyLine, ...]:
     )
 
 
-def _told(done: Rotated) -> dict[str, Json]:
-    return {"from": done.old, "to": done.new, "rewrapped": done.rewrapped}
+def _record(change: Change, subject: str, now: int) -> None:
+    level = ROOT if subject == ROOT else "tenant"
+    change.record(Kind.KEY_ROTATED, [subject], {"level": level, "from": now, "to": now + 1})
+
+
+def _generation(domain: Domain, purpose: str) -> int:
+    for one in domain.keys.listed():
+        if one.purpose == purpose:
+            return one.generation
+    raise MissingPartError("key.missing", key=purpose)
 
 
 def _owed(domain: Domain, connection: Connection) -> dict[str, tuple[int, int]]:

@@ -11,13 +11,14 @@ from export_gate import exports, release, review
 from export_gate.review import Decision
 from jobs import promotion, runs, submitting
 from lineage.kinds import Kind
-from sandbox import agreements, catalogue, enrolment, grants, parties, requests
+from sandbox import agreements, backup, catalogue, ending, enrolment, parties, requests, rotation
 from sandbox.access import Session
 from sandbox.columns import Grade
 from sandbox.columns import Role as ColumnRole
 from sandbox.roles import PERMISSIONS, OrganisationKind, Permission, Role
 from sandbox.states import PersonState
-from tests.factories import TABLE, TERMS, Stage, World, item, write_job
+from tests.backups import with_tables
+from tests.factories import RECOVERY_KEY, TABLE, TERMS, Stage, World, item, write_job
 
 
 DECIDING = frozenset({Permission.REQUEST_DECIDE_AS_PROVIDER, Permission.REQUEST_DECIDE_AS_AUTHORITY})
@@ -69,6 +70,12 @@ def _vote(decision: Decision) -> Callable[[World, Session], object]:
 
 def _decide(*, approve: bool) -> Callable[[World, Session], object]:
     return lambda w, s: promotion.decide(w.domain, s, w.ids["promotion"], approve=approve, reason="read")
+
+
+def _back_up(w: World, s: Session) -> object:
+    beside = w.domain.home.parent / f"backup-by-{s.login}"
+    beside.mkdir(exist_ok=True)
+    return backup.create(with_tables(w).domain, s, beside / "copy", keys=beside / "keys")
 
 
 def _fetch(w: World, s: Session) -> object:
@@ -324,11 +331,44 @@ OPERATIONS: tuple[Operation, ...] = (
         "request",
     ),
     Operation(
-        "grants.end_agreement",
+        "backup.set_recovery_key",
+        Stage.PARTIES,
+        "officer",
+        Permission.BACKUP_SET_KEY,
+        lambda w, s: backup.set_recovery_key(w.domain, s, RECOVERY_KEY),
+        (Kind.RECOVERY_KEY_SET,),
+    ),
+    Operation(
+        "backup.create",
+        Stage.PROVISIONED,
+        "keeper",
+        Permission.BACKUP_MAKE,
+        _back_up,
+        (Kind.KEY_COPIES_PLACED, Kind.BACKUP_MADE),
+    ),
+    Operation(
+        "rotation.rotate_root",
+        Stage.PROVISIONED,
+        "keeper",
+        Permission.KEY_ROTATE,
+        lambda w, s: rotation.rotate_root(w.domain, s),
+        (Kind.KEY_ROTATED,),
+    ),
+    Operation(
+        "rotation.rotate_tenant",
+        Stage.PROVISIONED,
+        "keeper",
+        Permission.KEY_ROTATE,
+        lambda w, s: rotation.rotate_tenant(w.domain, s, w.ids["medica"]),
+        (Kind.KEY_ROTATED,),
+        "medica",
+    ),
+    Operation(
+        "ending.end_agreement",
         Stage.PROVISIONED,
         "officer",
         Permission.AGREEMENT_END,
-        lambda w, s: grants.end_agreement(w.domain, s, w.ids["agreement"], "over"),
+        lambda w, s: ending.end_agreement(w.domain, s, w.ids["agreement"], "over"),
         (Kind.AGREEMENT_ENDED, Kind.GRANT_ENDED, Kind.KEY_DESTROYED),
         "agreement",
     ),
@@ -349,6 +389,16 @@ OPERATIONS: tuple[Operation, ...] = (
         Permission.JOB_SUBMIT,
         lambda w, s: runs.queue(w.domain, s, w.ids["job"], 0, runs.Stage.DEVELOPMENT),
         (Kind.RUN_QUEUED,),
+        "job",
+        TENANT,
+    ),
+    Operation(
+        "runs.queue production",
+        Stage.PROMOTED,
+        "processor",
+        Permission.JOB_SUBMIT,
+        lambda w, s: runs.queue(w.domain, s, w.ids["job"], 0, runs.Stage.PRODUCTION),
+        (Kind.BITS_CHARGED, Kind.RUN_QUEUED),
         "job",
         TENANT,
     ),

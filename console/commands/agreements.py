@@ -23,7 +23,7 @@ def sign(tenant: str, terms: Annotated[Path, typer.Option()], until: Annotated[s
 
 def end(agreement: str, reason: Annotated[str, typer.Option()]) -> None:
     """End an agreement; with a tenant's last one its keys and data are destroyed."""
-    from sandbox.grants import end_agreement
+    from sandbox.ending import end_agreement
 
     here = door()
     end_agreement(here.domain, here.session, agreement, reason)
@@ -37,7 +37,8 @@ def list_all() -> None:
     here = door()
     with here.domain.read() as connection:
         rows = list_agreements(connection, here.session)
-    here.give_rows(["agreement", "tenant", "state", "until"], rows)
+    shown = [(one, tenant, here.shown("agreement", state), until) for one, tenant, state, until in rows]
+    here.give_rows(["agreement", "tenant", "state", "until"], shown)
 
 
 def open_one(

@@ -22,7 +22,8 @@ from lineage.graph import Graph
 from lineage.picture import svg
 from lineage.verify import verify
 from sandbox.domain import read_public_keys
-from sandbox.grants import Zone, end_agreement, get_grant, zone_opened
+from sandbox.ending import end_agreement
+from sandbox.grants import Zone, get_grant, zone_opened
 from sandbox.messages import listed, text
 from sandbox.parties import suspend
 

@@ -27,7 +27,8 @@ from lineage.kinds import Kind
 from lineage.verify import verify
 from sandbox.access import authenticate
 from sandbox.agreements import open_scenario
-from sandbox.grants import Zone, end_agreement, ensure_key, live_grant, zone_opened
+from sandbox.ending import end_agreement
+from sandbox.grants import Zone, ensure_key, live_grant, zone_opened
 from sandbox.parties import get_organisation, restore, suspend
 from sandbox.states import GrantState, OrganisationState
 from sandbox.viewing import first_rows

@@ -12,7 +12,7 @@ import pytest
 from lineage.errors import DefinitionError, MissingPartError, NotPermittedError
 from lineage.kinds import Kind
 from lineage.log import PLATFORM
-from sandbox import agreements, catalogue, grants, parties
+from sandbox import agreements, catalogue, ending, grants, parties
 from sandbox.agreements import REQUIRED_TERMS, reason_not_to_work
 from sandbox.grants import Zone
 from sandbox.states import AgreementState, GrantState, OrganisationState
@@ -87,7 +87,7 @@ def _suspend(world: World) -> None:
 
 
 def _end(world: World) -> None:
-    grants.end_agreement(world.domain, world.session("officer"), world.ids["agreement:short"], "over")
+    ending.end_agreement(world.domain, world.session("officer"), world.ids["agreement:short"], "over")
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_only_who_is_named_uses_a_grant(world_at: WorldAt) -> None:
 
 
 def ended(world: World) -> World:
-    grants.end_agreement(world.domain, world.session("officer"), world.ids["agreement"], "over")
+    ending.end_agreement(world.domain, world.session("officer"), world.ids["agreement"], "over")
     return world
 
 
@@ -194,7 +194,7 @@ def test_the_end_of_one_agreement_leaves_the_tenants_other_one(world_at: WorldAt
             grants.live_grant(connection, world.ids["scenario"], at(world))
     assert not world.domain.keys.has_grant(world.ids["grant"])
     world.domain.keys.zone_key(world.ids["medica"], second, "view")
-    grants.end_agreement(world.domain, world.session("officer"), world.ids["agreement:second"], "over too")
+    ending.end_agreement(world.domain, world.session("officer"), world.ids["agreement:second"], "over too")
     assert not world.domain.keys.has_grant(second)
     with refused(MissingPartError, "key.missing"):
         world.domain.keys.tenant_key(world.ids["medica"])
@@ -203,7 +203,7 @@ def test_the_end_of_one_agreement_leaves_the_tenants_other_one(world_at: WorldAt
 def test_an_end_happens_once_and_has_a_reason(world_at: WorldAt) -> None:
     world = world_at(Stage.PROVISIONED)
     with refused(DefinitionError, "reason.missing"):
-        grants.end_agreement(world.domain, world.session("officer"), world.ids["agreement"], " ")
+        ending.end_agreement(world.domain, world.session("officer"), world.ids["agreement"], " ")
     ended(world)
     with refused(DefinitionError, "agreement.already-ended"):
         ended(world)
@@ -223,7 +223,7 @@ def test_a_destruction_cut_short_is_finished_by_ending_again(world_at: WorldAt, 
     officer = world.session("officer")
     # The crash: the state is committed, and the process dies somewhere in the destruction.
     with world.domain.change(officer.actor) as change:
-        grants._end(change, world.ids["agreement"], "over")
+        ending._end(change, world.ids["agreement"], "over")
     if left != "nothing destroyed":
         keys.destroy_grant(grant)
     if left == "all keys gone":

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lineage.errors import MissingPartError
-from sandbox import domain, grants, storage
+from sandbox import domain, ending, grants, storage
 from sandbox.grants import Zone
 from sandbox.storage import Gocryptfs, Unsealed, close_mount, provider, sweep
 from tests.factories import Stage, World, refused
@@ -142,7 +142,7 @@ class TestGocryptfs:
             (plain / "rows").write_text("resident 220104199001011234")
         backup = tmp_path / "backup"
         shutil.copytree(world.domain.home, backup, ignore=shutil.ignore_patterns("keys"))
-        grants.end_agreement(world.domain, world.session("officer"), world.ids["agreement"], "over")
+        ending.end_agreement(world.domain, world.session("officer"), world.ids["agreement"], "over")
         for path in backup.rglob("*"):
             assert path.is_dir() or b"220104199001011234" not in path.read_bytes()
         # Whoever restores the backup beside the keys that are left still has no key for it.
@@ -197,5 +197,6 @@ def test_a_key_has_32_bytes(tmp_path: Path, key: bytes, unit_storage: None) -> N
         Unsealed().create(tmp_path / "sealed", key)
 
 
-def test_every_provider_answers_to_its_name() -> None:
-    assert {name: kind.name for name, kind in storage.PROVIDERS.items()} == {"gocryptfs": "gocryptfs", "none": "none"}
+def test_every_provider_answers_to_its_name(unit_storage: None) -> None:
+    told = {"external": {"folder": "/x", "cipher": "SM4", "attested_by": "officer", "destroy": ["/bin/true"]}}
+    assert [provider(name, told).name for name in storage.NAMES] == list(storage.NAMES)

@@ -195,7 +195,12 @@ def _read_report(data: bytes) -> tuple[int, str]:
 
 
 def close() -> None:
-    """Let the JVM end and wait for it."""
+    """Let the JVM end and wait for it; nothing may be asked of it from here on, not even to forget an object."""
+    from pyspark import SparkContext
+
+    gateway = SparkContext._gateway  # noqa: SLF001 -- PySpark has no other way to let go of its gateway
+    if gateway is not None:
+        gateway.shutdown()
     while _KEPT:
         process = _KEPT.pop()
         if process.stdin is not None:

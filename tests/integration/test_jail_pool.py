@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from jobs.jail import cgroup, late_mount, pool, pool_names
+from jobs.jail import cgroup, late_mount, pool_names
 from jobs.jail.bubblewrap import BubblewrapJail
 from jobs.jail.outbox import _mount_points
 from jobs.jail.pool import PooledJail, WarmPool
@@ -46,9 +47,11 @@ MAIN: Final = (
 
 @pytest.fixture
 def spec(tmp_path: Path) -> Iterator[JailSpec]:
-    yield from one_spec(tmp_path, KIND, MAIN)
+    with one_spec(tmp_path, KIND, MAIN) as made:
+        yield made
 
 
+@contextmanager
 def one_spec(place: Path, kind: WarmKind, main: str) -> Iterator[JailSpec]:
     write_deltalake(place / "visits", pa.table({"district": ["a", "b", "a"], "cost": [1, 2, 3]}))
     (place / "job").mkdir()
@@ -58,8 +61,10 @@ def one_spec(place: Path, kind: WarmKind, main: str) -> Iterator[JailSpec]:
     mounts = {**kind.runtime.read_only, "/job": place / "job", "/in/visits": place / "visits"}
     name = f"test-{secrets.token_hex(12)}"
     made = JailSpec(name, place / name, UID, kind.runtime.run_job, kind.runtime.environment, mounts, kind.limits)
-    yield made
-    BubblewrapJail().cleanup(made)
+    try:
+        yield made
+    finally:
+        BubblewrapJail().cleanup(made)
 
 
 @pytest.fixture
@@ -292,10 +297,10 @@ def test_a_warm_spark_starts_at_once(tmp_path: Path) -> None:
     kind = WarmKind("spark", spark_runtime(2, limits.memory_bytes, REPOSITORY / ".jars"), limits)
     inner = BubblewrapJail()
     main = MAIN.replace(".iloc[0, 0]", ".collect()[0][0]")
-    with PooledJail(inner, WarmPool(inner, [kind], tmp_path / "warm")) as jail:
-        assert jail.pool.wait_ready(1, pool._WARM_SECONDS)
-        for made in one_spec(tmp_path, kind, main):
-            outcome = run(jail, made)
-            assert (outcome.ending, outcome.log.read_text()) == (Ending.DONE, "6\n")
-            assert [item.name for item in jail.collect(made, tmp_path / "taken")] == ["a.txt"]
-        assert jail.pool.taken_in_all == 1
+    pool = WarmPool(inner, [kind], tmp_path / "warm")
+    with one_spec(tmp_path, kind, main) as made, PooledJail(inner, pool) as jail:
+        assert pool.wait_ready(1, 180)
+        outcome = run(jail, made)
+        assert (outcome.ending, outcome.log.read_text()) == (Ending.DONE, "6\n")
+        assert [item.name for item in jail.collect(made, tmp_path / "taken")] == ["a.txt"]
+        assert pool.taken_in_all == 1

@@ -47,6 +47,11 @@ class Door:
         return authenticate(self.domain, self._token())
 
     @property
+    def named(self) -> bool:
+        """Whether somebody acts under a name, and not only whoever can read the home folder."""
+        return self.login is not None or bool(os.environ.get("SHUZHA_TOKEN"))
+
+    @property
     def jail(self) -> Jail:
         """The jail of this machine; refused when it is not whole (law 7)."""
         from jobs.jail.bubblewrap import BubblewrapJail

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from desensitize.classify import suggest
 from lineage.canonical import Json
 from sandbox.access import Session
-from sandbox.catalogue import columns_of, get_dataset, latest_version, store_suggestions
+from sandbox.catalogue import columns_of, latest_version, own_dataset, store_suggestions
 from sandbox.columns import Role
 from sandbox.domain import Domain
 from sandbox.roles import Permission
@@ -32,8 +32,7 @@ def classify_dataset(
     """
     session.check(Permission.DATASET_GRADE)
     with domain.read() as connection:
-        found = get_dataset(connection, name)
-        session.check_own(found.provider)
+        found = own_dataset(connection, session, name)
         columns = columns_of(connection, found.id)
         version = latest_version(connection, found.id).version
     table = spark.read.format("delta").option("versionAsOf", version).load(str(domain.raw(found.id) / "table"))

@@ -19,10 +19,11 @@ from sandbox.roles import OrganisationKind, Permission
 
 @dataclass(frozen=True)
 class Line:
-    """One limit in figures that people read: ρ, and ε at δ = 10⁻⁶."""
+    """One limit on one universe of subjects, in figures that people read: ρ, and ε at δ = 10⁻⁶."""
 
     limit: str
     name: str
+    universe: str
     spent: str
     cap: str
     left: str
@@ -41,7 +42,7 @@ def overview(connection: Connection, session: Session, caps: Caps | None = None)
         spendings = _own(connection, session, made, caps or Caps())
         if session.kind is not OrganisationKind.TENANT:
             spendings = _all(connection, kind, made, caps or Caps())
-        found += [_line(one) for one in spendings if one.spent or one.limit in {"universe", "tenant"}]
+        found += [_line(one, kind) for one in spendings if one.spent or one.limit in {"universe", "tenant"}]
     return found
 
 
@@ -62,10 +63,16 @@ def _all(connection: Connection, kind: SubjectKind, made: list[Charged], caps: C
         yield Spending("dataset", get_dataset(connection, dataset).name, caps.dataset, spent)
 
 
-def _line(one: Spending) -> Line:
+def _line(one: Spending, kind: SubjectKind) -> Line:
     epsilon = epsilon_within(one.left, Fraction(1, 10**6))
     return Line(
-        one.limit, one.name, decimal(one.spent), decimal(one.cap), decimal(one.left), decimal(epsilon, places=2)
+        limit=one.limit,
+        name=one.name,
+        universe=kind.value,
+        spent=decimal(one.spent),
+        cap=decimal(one.cap),
+        left=decimal(one.left),
+        epsilon_left=decimal(epsilon, places=2),
     )
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from export_gate.schema import export
 from export_gate.states import EXPORT, ExportState
 from jobs.promotion import check_promoted
-from jobs.runs import Stage, get_job, get_run
+from jobs.runs import Stage, get_job, get_run, of_own_jobs
 from jobs.schema import job
 from jobs.spec import (
     ChartProduct,
@@ -33,7 +33,7 @@ from lineage.log import Change
 from sandbox.access import Session, check_still_active
 from sandbox.domain import Domain, new_id
 from sandbox.grants import check_named, live_grant
-from sandbox.roles import OrganisationKind, Permission
+from sandbox.roles import Permission
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def request(domain: Domain, session: Session, job_id: str, product: str, run_id:
         check_promoted(change.connection, found)
         described = find_product(load_job(frozen_folder(domain, found)), product)
         kind = kind_of(described)
-        _check_run(change.connection, job_id, run_id, needed=isinstance(described, OpaqueProduct))
+        _check_run(change.connection, session, job_id, run_id, needed=isinstance(described, OpaqueProduct))
         change.connection.execute(
             insert(export).values(
                 id=identity,
@@ -139,12 +139,13 @@ def get_export(connection: Connection, identity: str, session: Session | None = 
     Raises:
         NotPermittedError: there is none, or it is another tenant's.
     """
-    row = connection.execute(select(export).where(export.c.id == identity)).one_or_none()
-    if row is None:
-        raise NotPermittedError("access.not-found")
+    query = select(export).where(export.c.id == identity)
     if session is not None:
         session.check(Permission.EXPORT_READ)
-        get_job(connection, row.job, session)
+        query = of_own_jobs(query.join(job, job.c.id == export.c.job), session)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise NotPermittedError("access.not-found")
     return _export(row)
 
 
@@ -152,9 +153,7 @@ def list_exports(connection: Connection, session: Session) -> list[Export]:
     """Read the exports a session may see, newest first."""
     session.check(Permission.EXPORT_READ)
     query = select(export).join(job, job.c.id == export.c.job).order_by(export.c.requested.desc())
-    if session.kind is OrganisationKind.TENANT:
-        query = query.where(job.c.tenant == session.organisation)
-    return [_export(row) for row in connection.execute(query)]
+    return [_export(row) for row in connection.execute(of_own_jobs(query, session))]
 
 
 def waiting(connection: Connection, state: ExportState) -> Sequence[Export]:
@@ -163,12 +162,13 @@ def waiting(connection: Connection, state: ExportState) -> Sequence[Export]:
     return [_export(row) for row in connection.execute(query)]
 
 
-def _check_run(connection: Connection, job_id: str, run_id: str | None, *, needed: bool) -> None:
+def _check_run(connection: Connection, session: Session, job_id: str, run_id: str | None, *, needed: bool) -> None:
+    """Check the run as its tenant hears of it: an answer here must tell no more of it than showing it does (D1, law 8)."""
     if not needed and run_id is None:
         return
     if not needed or run_id is None:
         raise DefinitionError("export.run-only-for-opaque" if run_id else "export.run-missing")
-    found = get_run(connection, run_id)
+    found = get_run(connection, run_id, session)
     if found.job != job_id or found.stage is not Stage.PRODUCTION or found.state is not RunState.SUCCEEDED:
         raise DefinitionError("export.run-not-usable", run=run_id)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from jobs.runs import Job, get_job
+from jobs.runs import Job, get_job, of_own_jobs
 from jobs.schema import job, promotion
 from jobs.states import PROMOTION, PromotionState
 from lineage.errors import DefinitionError, NotPermittedError
@@ -15,7 +15,7 @@ from lineage.kinds import Kind
 from sandbox.access import Session, check_still_active
 from sandbox.domain import Domain, new_id
 from sandbox.grants import check_named, live_grant
-from sandbox.roles import OrganisationKind, Permission
+from sandbox.roles import Permission
 
 
 @dataclass(frozen=True)
@@ -101,13 +101,13 @@ def get_promotion(connection: Connection, identity: str, session: Session | None
     Raises:
         NotPermittedError: there is none, or it is another tenant's.
     """
-    row = connection.execute(select(promotion).where(promotion.c.id == identity)).one_or_none()
+    query = select(promotion).where(promotion.c.id == identity)
+    if session is not None:
+        query = of_own_jobs(query.join(job, job.c.id == promotion.c.job), session)
+    row = connection.execute(query).one_or_none()
     if row is None:
         raise NotPermittedError("access.not-found")
-    found = _promotion(row)
-    if session is not None:
-        get_job(connection, found.job, session)
-    return found
+    return _promotion(row)
 
 
 def previous_digest(connection: Connection, found: Job) -> str | None:
@@ -129,11 +129,8 @@ def previous_digest(connection: Connection, found: Job) -> str | None:
 
 def list_promotions(connection: Connection, session: Session) -> list[Promotion]:
     """Read the promotions a session may see, newest first."""
-    session.check(Permission.JOB_READ)
     query = select(promotion).join(job, job.c.id == promotion.c.job).order_by(promotion.c.requested.desc())
-    if session.kind is OrganisationKind.TENANT:
-        query = query.where(job.c.tenant == session.organisation)
-    return [_promotion(row) for row in connection.execute(query)]
+    return [_promotion(row) for row in connection.execute(of_own_jobs(query, session))]
 
 
 def _promotion(row: Row[Any]) -> Promotion:

@@ -231,14 +231,19 @@ def get_run(connection: Connection, identity: str, session: Session | None = Non
     Raises:
         NotPermittedError: there is none, or it is another tenant's.
     """
-    row = connection.execute(select(run).where(run.c.id == identity)).one_or_none()
+    query = select(run).where(run.c.id == identity)
+    if session is not None:
+        query = of_own_jobs(query.join(job, job.c.id == run.c.job), session)
+    row = connection.execute(query).one_or_none()
     if row is None:
         raise NotPermittedError("access.not-found")
-    found = _run(row)
-    if session is None:
-        return found
-    get_job(connection, found.job, session)
-    return as_heard(found, session)
+    return _run(row) if session is None else as_heard(_run(row), session)
+
+
+def of_own_jobs(query: Select[Any], session: Session) -> Select[Any]:
+    """Narrow a query over jobs to what a session may see: another tenant's and none are then one and the same query (D1)."""
+    session.check(Permission.JOB_READ)
+    return query.where(job.c.tenant == session.organisation) if session.kind is OrganisationKind.TENANT else query
 
 
 def as_heard(found: Run, session: Session) -> Run:
@@ -262,22 +267,16 @@ def get_job(connection: Connection, identity: str, session: Session | None = Non
     Raises:
         NotPermittedError: there is none, or it is another tenant's.
     """
-    row = connection.execute(select(job).where(job.c.id == identity)).one_or_none()
+    query = select(job).where(job.c.id == identity)
+    row = connection.execute(query if session is None else of_own_jobs(query, session)).one_or_none()
     if row is None:
         raise NotPermittedError("access.not-found")
-    if session is not None:
-        session.check(Permission.JOB_READ)
-        if session.kind is OrganisationKind.TENANT:
-            session.check_own(row.tenant)
     return _job(row)
 
 
 def list_jobs(connection: Connection, session: Session) -> list[Job]:
     """Read the jobs a session may see, newest first."""
-    session.check(Permission.JOB_READ)
-    query = select(job).order_by(job.c.submitted.desc())
-    if session.kind is OrganisationKind.TENANT:
-        query = query.where(job.c.tenant == session.organisation)
+    query = of_own_jobs(select(job).order_by(job.c.submitted.desc()), session)
     return [_job(row) for row in connection.execute(query)]
 
 

@@ -242,6 +242,18 @@ def own_dataset(connection: Connection, session: Session, name: str) -> Dataset:
     return found
 
 
+def listed_dataset(connection: Connection, session: Session, name: str) -> Dataset:
+    """Read a dataset of the catalogue as a session sees it: a provider its own, others every one.
+
+    Raises:
+        NotPermittedError: there is none in it.
+    """
+    session.check(Permission.CATALOGUE_READ)
+    if session.kind is OrganisationKind.PROVIDER:
+        return own_dataset(connection, session, name)
+    return get_dataset(connection, name)
+
+
 def list_datasets(connection: Connection, session: Session) -> list[Dataset]:
     """Read the catalogue: everybody may know what exists (I2); a provider sees its own tables."""
     session.check(Permission.CATALOGUE_READ)

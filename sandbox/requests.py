@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, Select, insert, select, update
 
 from lineage.canonical import Json
 from lineage.clock import stamp
@@ -16,11 +16,11 @@ from lineage.kinds import Kind
 from lineage.log import Change
 from sandbox.access import Session, check_still_active
 from sandbox.agreements import get_scenario, reason_not_to_work
-from sandbox.catalogue import Dataset, columns_of, get_dataset
+from sandbox.catalogue import Dataset, columns_of, get_dataset, own_dataset
 from sandbox.domain import Domain, new_id
 from sandbox.parties import get_person
 from sandbox.roles import OrganisationKind, Permission, Role
-from sandbox.schema import grant, request, request_approval
+from sandbox.schema import grant, request, request_approval, scenario
 from sandbox.states import REQUEST, GrantState, PersonState, RequestState
 
 
@@ -123,8 +123,9 @@ def narrow(domain: Domain, session: Session, identity: str, item: Item) -> None:
     _check_side(session)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
-        found = get_request(change.connection, identity)
-        _check_may_decide(change.connection, session, found, item.dataset)
+        found = concerning(change.connection, session, identity)
+        if session.kind is OrganisationKind.PROVIDER:
+            own_dataset(change.connection, session, item.dataset)
         if found.state not in {RequestState.SUBMITTED, RequestState.PROVIDER_APPROVED}:
             raise DefinitionError("request.decided", request=identity)
         wider = next((old for old in found.items if old.dataset == item.dataset), None)
@@ -152,8 +153,7 @@ def approve(domain: Domain, session: Session, identity: str) -> str | None:
     _check_side(session)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
-        found = get_request(change.connection, identity)
-        check_can_decide(session, found)
+        found = concerning(change.connection, session, identity)
         check_working(change, found.scenario)
         # What was closed after the request was made cannot be authorized any more than before (I4).
         for item in found.items:
@@ -173,9 +173,7 @@ def refuse(domain: Domain, session: Session, identity: str, reason: str) -> None
     _check_side(session)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
-        found = get_request(change.connection, identity)
-        check_can_decide(session, found)
-        _check_concerned(change.connection, session, found)
+        found = concerning(change.connection, session, identity)
         REQUEST.check_move(found.state, RequestState.REFUSED)
         values = {"state": RequestState.REFUSED.value, "reason": reason}
         change.connection.execute(update(request).where(request.c.id == identity).values(**values))
@@ -232,11 +230,40 @@ def get_request(connection: Connection, identity: str) -> Request:
 
 def list_requests(connection: Connection, session: Session) -> list[Request]:
     """Read the requests that concern a session: a tenant's own, a provider's tables', all for the authority and its experts."""
+    return _visible(connection, session, select(request).order_by(request.c.made, request.c.id))
+
+
+def read_request(connection: Connection, session: Session, identity: str) -> Request:
+    """Read one of the requests that concern a session.
+
+    Raises:
+        NotPermittedError: there is none, or it concerns others only (D1).
+    """
+    found = _visible(connection, session, select(request).where(request.c.id == identity))
+    if not found:
+        raise NotPermittedError("access.not-found")
+    return found[0]
+
+
+def concerning(connection: Connection, session: Session, identity: str) -> Request:
+    """Read a request for somebody who is to decide on it; the first thing a decision does, so that nothing else answers before.
+
+    Raises:
+        NotPermittedError: no such permission; then there is none or it concerns other providers; then it is their own (D1, law 6).
+    """
+    _check_side(session)
+    found = read_request(connection, session, identity)
+    check_can_decide(session, found)
+    return found
+
+
+def _visible(connection: Connection, session: Session, query: Select[Any]) -> list[Request]:
     if session.kind is OrganisationKind.MAINTAINER:
         return []
-    found = [_request(row) for row in connection.execute(select(request).order_by(request.c.made))]
     if session.kind is OrganisationKind.TENANT:
-        return [one for one in found if get_scenario(connection, one.scenario).tenant == session.organisation]
+        own = scenario.c.tenant == session.organisation
+        query = query.join(scenario, scenario.c.id == request.c.scenario).where(own)
+    found = [_request(row) for row in connection.execute(query)]
     if session.kind is OrganisationKind.PROVIDER:
         return [one for one in found if session.organisation in providers_of(connection, one)]
     return found
@@ -256,14 +283,8 @@ def _check_side(session: Session) -> None:
     session.check(Permission.REQUEST_DECIDE_AS_PROVIDER if provider else Permission.REQUEST_DECIDE_AS_AUTHORITY)
 
 
-def _check_concerned(connection: Connection, session: Session, found: Request) -> None:
-    if session.kind is OrganisationKind.PROVIDER and session.organisation not in providers_of(connection, found):
-        raise NotPermittedError("access.not-found")
-
-
 def _approve_as_provider(change: Change, session: Session, found: Request) -> None:
     needed = providers_of(change.connection, found)
-    _check_concerned(change.connection, session, found)
     if found.state is not RequestState.SUBMITTED:
         raise DefinitionError("request.decided", request=found.id)
     done = select(request_approval.c.organisation).where(request_approval.c.request == found.id)
@@ -304,13 +325,6 @@ def _approve_as_authority(change: Change, found: Request) -> str:
     change.record(Kind.REQUEST_APPROVED, [found.id], {})
     change.record(Kind.GRANT_STARTED, [identity, found.id, found.scenario, tenant], {"until": found.until})
     return identity
-
-
-def _check_may_decide(connection: Connection, session: Session, found: Request, dataset_name: str) -> None:
-    check_can_decide(session, found)
-    _check_concerned(connection, session, found)
-    if session.kind is OrganisationKind.PROVIDER:
-        session.check_own(get_dataset(connection, dataset_name).provider)
 
 
 def _check_item(connection: Connection, item: Item) -> None:

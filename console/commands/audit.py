@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from console.door import door
+
+
+if TYPE_CHECKING:
+    from console.door import Door
 
 
 def list_entries(
@@ -54,7 +58,7 @@ def list_entries(
 
 
 def verify(against: Annotated[list[Path] | None, typer.Option()] = None) -> None:
-    """Verify the whole log, and --against checkpoints that were kept elsewhere; needs no login, for anybody may."""
+    """Verify the whole log, and --against checkpoints that were kept elsewhere; needs no login where the folder can be read."""
     from lineage.errors import GateRefusedError
     from lineage.kinds import Kind
     from lineage.verify import verify as check
@@ -62,6 +66,7 @@ def verify(against: Annotated[list[Path] | None, typer.Option()] = None) -> None
     from sandbox.messages import text
 
     here = door()
+    _check_size_is_theirs(here)
     log = here.domain.log
     try:
         witnesses = [
@@ -111,9 +116,22 @@ def checkpoint() -> None:
     from lineage.log import latest_checkpoint
 
     here = door()
+    _check_size_is_theirs(here)
     with here.domain.read() as connection:
         note = latest_checkpoint(connection) or ""
     here.give({"checkpoint": note}, shown=note)
+
+
+def _check_size_is_theirs(here: Door) -> None:
+    """The log's size counts what everybody did: a tenant or provider that acts under a name is not told it (D1).
+
+    Raises:
+        NotPermittedError: somebody of a tenant or a provider asks.
+    """
+    from sandbox.roles import OrganisationKind, Permission
+
+    if here.named and here.session.kind in {OrganisationKind.TENANT, OrganisationKind.PROVIDER}:
+        here.session.check(Permission.LOG_READ)
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {

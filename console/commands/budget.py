@@ -15,8 +15,19 @@ def show() -> None:
     with here.domain.read() as connection:
         rows = overview(connection, here.session)
     here.give_rows(
-        ["limit", "name", "spent", "cap", "left", "epsilon_left"],
-        [(here.label(f"label.limit.{r.limit}"), r.name, r.spent, r.cap, r.left, r.epsilon_left) for r in rows],
+        ["limit", "name", "universe", "spent", "cap", "left", "epsilon_left"],
+        [
+            (
+                here.label(f"label.limit.{r.limit}"),
+                here.shown("subject-kind", r.name) if r.limit == "universe" else r.name,
+                here.shown("subject-kind", r.universe),
+                r.spent,
+                r.cap,
+                r.left,
+                r.epsilon_left,
+            )
+            for r in rows
+        ],
     )
 
 

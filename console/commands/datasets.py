@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from console.door import door
+
+
+if TYPE_CHECKING:
+    from console.door import Door
 
 
 def infer(
@@ -41,7 +45,7 @@ def import_file(
     """Import a file by its declaration; declares the dataset at the first import."""
     from console.formats import read_day
     from lineage.errors import NotPermittedError
-    from sandbox.catalogue import get_dataset
+    from sandbox.catalogue import own_dataset
     from sandbox.engine import jars_folder, spark_session
     from sandbox.importing import declare_dataset, import_dataset
     from sandbox.schema_file import read_declaration
@@ -51,7 +55,7 @@ def import_file(
     session = here.session
     try:
         with here.domain.read() as connection:
-            get_dataset(connection, declaration.name)
+            own_dataset(connection, session, declaration.name)
     except NotPermittedError:
         declare_dataset(here.domain, session, declaration)
     day = read_day(as_of) if as_of else here.domain.now().date()
@@ -76,7 +80,9 @@ def classify(name: str) -> None:
 
     here = door()
     found = classify_dataset(here.domain, here.session, spark_session(jars_folder()), name)
-    rows = [(column, s["role"], s["grade"], s["entity"], s["confidence"]) for column, s in found.items()]
+    rows = [
+        (column, _role(here, str(s["role"])), s["grade"], s["entity"], s["confidence"]) for column, s in found.items()
+    ]
     here.give_rows(["column", "role", "grade", "entity", "confidence"], rows)
 
 
@@ -87,15 +93,18 @@ def grade(
 ) -> None:
     """Confirm roles and grades: --set column=role:grade, or accept what was suggested for the rest."""
     from console.formats import read_grades
-    from sandbox.catalogue import columns_of, get_dataset
+    from sandbox.catalogue import columns_of, own_dataset
     from sandbox.catalogue import grade as confirm
+    from sandbox.roles import Permission
 
     here = door()
+    here.session.check(Permission.DATASET_GRADE)
     with here.domain.read() as connection:
-        listed = columns_of(connection, get_dataset(connection, name).id)
+        listed = columns_of(connection, own_dataset(connection, here.session, name).id)
     confirmed = read_grades(set or [], listed, accept=accept)
     confirm(here.domain, here.session, name, confirmed)
-    here.give_rows(["column", "role", "grade", "entity"], [(c, r, int(g), e) for c, (r, g, e) in confirmed.items()])
+    rows = [(c, _role(here, r), int(g), e) for c, (r, g, e) in confirmed.items()]
+    here.give_rows(["column", "role", "grade", "entity"], rows)
 
 
 def close(name: str, reason: Annotated[str, typer.Option()], column: Annotated[str, typer.Option()] = "") -> None:
@@ -124,7 +133,7 @@ def list_all() -> None:
                     one.subject_column,
                     newest and newest.version,
                     newest and newest.as_of,
-                    one.closed,
+                    _yes(here, one.closed),
                 )
             )
     here.give_rows(["dataset", "title", "subject", "version", "as_of", "closed"], rows)
@@ -132,15 +141,11 @@ def list_all() -> None:
 
 def show(name: str) -> None:
     """Show a dataset's columns and versions."""
-    from sandbox.catalogue import columns_of, get_dataset, versions_of
-    from sandbox.roles import OrganisationKind, Permission
+    from sandbox.catalogue import columns_of, listed_dataset, versions_of
 
     here = door()
-    here.session.check(Permission.CATALOGUE_READ)
     with here.domain.read() as connection:
-        found = get_dataset(connection, name)
-        if here.session.kind is OrganisationKind.PROVIDER:
-            here.session.check_own(found.provider)
+        found = listed_dataset(connection, here.session, name)
         columns = columns_of(connection, found.id)
         versions = versions_of(connection, found.id)
     if here.as_json:
@@ -160,11 +165,20 @@ def show(name: str) -> None:
         )
         return
     here.give_rows(
-        ["column", "type", "role", "grade", "closed"], [(c.name, c.type, c.role, c.grade, c.closed) for c in columns]
+        ["column", "type", "role", "grade", "closed"],
+        [(c.name, c.type, _role(here, c.role), c.grade, _yes(here, c.closed)) for c in columns],
     )
     here.give_rows(
         ["version", "as_of", "rows", "quarantined"], [(v.version, v.as_of, v.rows, v.quarantined) for v in versions]
     )
+
+
+def _role(here: Door, role: str | None) -> str | None:
+    return role if role is None or here.as_json else here.label(f"label.column-role.{role.replace('_', '-')}")
+
+
+def _yes(here: Door, is_so: bool) -> bool | str:
+    return is_so if here.as_json else here.label("label.yes" if is_so else "label.no")
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {

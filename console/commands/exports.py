@@ -81,7 +81,9 @@ def show(export: str) -> None:
     _give(here, found)
     here.give_rows(["check", "verdict", "reason"], findings_rows(found, here.language))
     if votes:
-        here.give_rows(["decision", "reason", "at"], [(v.decision, v.reason, v.at) for v in votes])
+        here.give_rows(
+            ["decision", "reason", "at"], [(here.shown("decision", v.decision), v.reason, v.at) for v in votes]
+        )
 
 
 def inspect(export: str, rows: Annotated[int, typer.Option(min=1, max=1000)] = 50) -> None:
@@ -160,7 +162,16 @@ def list_all() -> None:
         found = list_exports(connection, here.session)
     here.give_rows(
         ["export", "product", "kind", "state", "verdict"],
-        [(e.id, e.product, e.kind, e.state, e.verdict) for e in found],
+        [
+            (
+                e.id,
+                e.product,
+                here.shown("product", e.kind),
+                here.shown("export", e.state),
+                here.shown("verdict", e.verdict),
+            )
+            for e in found
+        ],
     )
 
 
@@ -173,9 +184,9 @@ def _summary(here: Door, found: Export) -> dict[str, object]:
     return {
         "export": found.id,
         "product": found.product,
-        "kind": found.kind,
-        "state": found.state.value,
-        "verdict": found.verdict,
+        "kind": here.shown("product", found.kind),
+        "state": here.shown("export", found.state.value),
+        "verdict": here.shown("verdict", found.verdict),
         "digest": found.evidence_digest,
         "release": str(released) if released.exists() else None,
     }

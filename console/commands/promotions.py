@@ -34,7 +34,7 @@ def show(promotion: str) -> None:
     change = diff(None if before is None else folder.with_name(before), folder)
     here.give(
         {"promotion": found.id, "job": job.id, "digest": job.digest, "state": found.state.value, "difference": change},
-        shown=f"{found.id}  {found.state}  {job.name}  {job.digest}\n\n{change}",
+        shown=f"{found.id}  {here.shown('promotion', found.state)}  {job.name}  {job.digest}\n\n{change}",
     )
 
 
@@ -63,7 +63,10 @@ def list_all() -> None:
     here = door()
     with here.domain.read() as connection:
         found = list_promotions(connection, here.session)
-    here.give_rows(["promotion", "job", "state", "reason"], [(p.id, p.job, p.state, p.reason) for p in found])
+    here.give_rows(
+        ["promotion", "job", "state", "reason"],
+        [(p.id, p.job, here.shown("promotion", p.state), p.reason) for p in found],
+    )
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {

@@ -43,12 +43,12 @@ def narrow(request: str, item: Annotated[str, typer.Option()]) -> None:
     """Cut one item of a request down."""
     from console.formats import read_item
     from desensitize.granting import check_items
-    from sandbox.requests import check_can_decide, get_request
+    from sandbox.requests import concerning
     from sandbox.requests import narrow as cut
 
     here = door()
     with here.domain.read() as connection:
-        check_can_decide(here.session, get_request(connection, request))
+        concerning(connection, here.session, request)
     narrower = read_item(item)
     check_items(here.domain, [narrower])
     cut(here.domain, here.session, request, narrower)
@@ -82,21 +82,16 @@ def refuse(request: str, reason: Annotated[str, typer.Option()]) -> None:
 
 def show(request: str) -> None:
     """Show a request."""
-    from sandbox.requests import list_requests
+    from sandbox.requests import read_request
 
     here = door()
     with here.domain.read() as connection:
-        found = [one for one in list_requests(connection, here.session) if one.id == request]
-    if not found:
-        from lineage.errors import NotPermittedError
-
-        raise NotPermittedError("access.not-found")
-    one = found[0]
+        one = read_request(connection, here.session, request)
     here.give(
         {
             "request": one.id,
             "scenario": one.scenario,
-            "state": one.state.value,
+            "state": here.shown("request", one.state.value),
             "purpose": one.purpose,
             "until": one.until,
             "items": [item.json for item in one.items],
@@ -112,7 +107,10 @@ def list_all() -> None:
     here = door()
     with here.domain.read() as connection:
         found = list_requests(connection, here.session)
-    rows = [(one.id, one.state, one.until, [item.dataset for item in one.items], one.purpose) for one in found]
+    rows = [
+        (one.id, here.shown("request", one.state), one.until, [item.dataset for item in one.items], one.purpose)
+        for one in found
+    ]
     here.give_rows(["request", "state", "until", "items", "purpose"], rows)
 
 

@@ -99,7 +99,7 @@ def restore_tenant(name: str, reason: Annotated[str, typer.Option()]) -> None:
 
     here = door()
     restore(here.domain, here.session, _identity(name), reason)
-    here.say("done.restored", name=name)
+    here.say("done.organisation-restored", name=name)
 
 
 def add_person(login: str, name: Annotated[str, typer.Option()], organisation: Annotated[str, typer.Option()]) -> None:

@@ -239,17 +239,17 @@ class TestText:
         assert explain(error, Language.EN).what == "The agreement lacks these terms: exit, disposal of assets."
 
     def test_what_only_looks_like_a_label_stays_as_it_is(self) -> None:
-        assert "label.nobody-wrote" in text("done.restored", Language.EN, name="label.nobody-wrote")
+        assert "label.nobody-wrote" in text("done.organisation-restored", Language.EN, name="label.nobody-wrote")
 
     def test_a_missing_parameter_is_an_error(self) -> None:
         with pytest.raises(KeyError):
-            text("done.restored", Language.ZH)
+            text("done.organisation-restored", Language.ZH)
 
     def test_a_stored_value_ends_a_code_as_it_is(self) -> None:
         assert text(f"label.permission.{Permission.TOKEN_ISSUE}", Language.EN) == "draw the first half of a token"
 
     def test_braces_in_a_parameter_are_only_text(self) -> None:
-        assert "{secret}" in text("done.restored", Language.EN, name="{secret}")
+        assert "{secret}" in text("done.organisation-restored", Language.EN, name="{secret}")
 
     def test_an_error_names_its_article_by_code(self) -> None:
         assert explain(NotPermittedError("law.own-matter"), Language.EN).article == "J11"

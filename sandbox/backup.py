@@ -11,7 +11,7 @@ import os
 import platform
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ from sandbox.domain import Domain, new_id
 from sandbox.keys_files import sync_folder
 from sandbox.keys_service import FileKeys
 from sandbox.roles import OrganisationKind, Permission
-from sandbox.schema import grant, organisation
+from sandbox.schema import grant, organisation, provisioned
 from sandbox.states import GrantState, OrganisationState
 
 
@@ -192,10 +192,10 @@ def _write(plan: _Plan, staging: Path, scratch: Path) -> tuple[Manifest, Packed]
     with snapshot(domain.database, scratch) as taken:
         stands = position(taken.connection, domain.log.signer.verifier)
         _check_keys(domain, taken.connection)
-        revision = revision_of(taken.connection)
+        revision, zones = revision_of(taken.connection), _sealed_zones(taken.connection)
         for section in sections(domain.home, taken.connection, sealed=plan.sealed):
             add(section)
-    _check_raw(whole)
+    _check_whole(domain, whole, zones if plan.sealed else {})
     add(Section({taken.file.name: taken.file}))
     with encrypting(staging / INDEX_PART, plan.recipient) as stream:
         stream.write(Index(tuple(whole.files), whole.left_out).encoded)
@@ -232,11 +232,24 @@ def _check_keys(domain: Domain, connection: Connection) -> None:
             domain.keys.zone_key(tenant, identity, "view")
 
 
-def _check_raw(whole: Packed) -> None:
-    """Check that every file of a named version was there; only a quarantine may lose what an import just undone had added."""
-    for name in whole.left_out:
-        if name.startswith("raw/") and "/table/" in name:
-            raise MissingPartError("backup.raw-missing", file=name)
+def _sealed_zones(connection: Connection) -> dict[str, str]:
+    """Give the sealed folders that a database names, and the grant of each."""
+    query = select(provisioned.c.grant, provisioned.c.zone).distinct()
+    return {f"sealed/{row.grant}/{row.zone}": row.grant for row in connection.execute(query)}
+
+
+def _check_whole(domain: Domain, whole: Packed, zones: Mapping[str, str]) -> None:
+    """Check that every file of a named version was there, and every sealed folder of a grant that still runs (law 7).
+
+    Only a quarantine may lose what an import just undone had added.
+    """
+    gone = [name for name in whole.left_out if name.startswith("raw/") and "/table/" in name]
+    copied = {one.path for one in whole.files}
+    with domain.read() as connection:
+        running = set(connection.execute(select(grant.c.id).where(grant.c.state == GrantState.ACTIVE.value)).scalars())
+    gone += [name for name, owner in zones.items() if owner in running and name not in copied]
+    if gone:
+        raise MissingPartError("backup.file-missing", file=gone[0])
 
 
 def _copy_keys(plan: _Plan, change: Change, vault: Vault, scratch: Path) -> None:

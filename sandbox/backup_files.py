@@ -27,17 +27,18 @@ from sandbox.backup_manifest import File
 from sandbox.schema import dataset_version
 
 
-NEVER = frozenset({"ends", "keys", "run", "tokens", "held"})
-"""Keys are kept apart, mounts and work die with their run, tokens are secrets of persons. What is held of runs lies in the clear
-and must end with the agreement (law 10), which a copy would outlive."""
+NEVER = frozenset({"ends", "keys", "run", "tokens"})
+"""Keys are kept apart, mounts and work die with their run, tokens are secrets of persons."""
+_SEALED = "gocryptfs.conf"
 _PIECE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Section:
-    """What goes into one part: files by their place in the backup, and where they lie."""
+    """What goes into one part: files by their place in the backup, and where they lie; and what is passed over, with the reason."""
 
     files: Mapping[str, Path]
+    passed: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -57,18 +58,17 @@ def sections(home: Path, connection: Connection, *, sealed: bool) -> Iterator[Se
     database = {f"domain.db{end}" for end in ("", "-wal", "-shm", "-journal")}
     single, folders = {}, []
     for path in sorted(home.iterdir()):
-        if path.is_dir() and not path.is_symlink():
+        if path.is_dir():
+            # A site may have put one on another disk and linked it.
             folders.append(path)
         elif path.name not in database | {"checkpoint", "checkpoint.new", ".checkpoint.lock"}:
             single[path.name] = path
     yield Section(single)
+    yield from _raw_sections(home / "raw", connection)
     for folder in folders:
-        if folder.name == "raw":
-            for dataset, newest in _named_versions(connection):
-                yield Section({f"raw/{dataset}/{name}": path for name, path in _raw(folder / dataset, newest).items()})
-        elif folder.name == "sealed":
-            yield from (Section(_tree(home, one)) for one in sorted(folder.iterdir()) if sealed)
-        elif folder.name not in NEVER:
+        if folder.name in {"sealed", "held"}:
+            yield from _sealed_sections(home, folder, sealed=sealed)
+        elif folder.name not in NEVER | {"raw"}:
             yield Section(_tree(home, folder))
 
 
@@ -78,7 +78,7 @@ def pack(section: Section, part: Path, recipient: Recipient) -> Packed:
     Raises:
         DataFileError: the place is full, or a file cannot be read.
     """
-    packed = Packed()
+    packed = Packed(left_out=dict(section.passed))
     with encrypting(part, recipient) as stream, tarfile.open(fileobj=stream, mode="w|", bufsize=_PIECE) as tar:
         for name, path in section.files.items():
             _add(tar, name, path, part.name, packed)
@@ -141,14 +141,33 @@ def _named_versions(connection: Connection) -> list[tuple[str, int]]:
     return sorted((str(name), int(newest)) for name, newest in connection.execute(query))
 
 
+def _raw_sections(folder: Path, connection: Connection) -> Iterator[Section]:
+    for dataset, newest in _named_versions(connection):
+        listed = _raw(folder / dataset, newest)
+        yield Section({f"raw/{dataset}/{name}".removesuffix("/."): path for name, path in listed.items()})
+
+
+def _sealed_sections(home: Path, folder: Path, *, sealed: bool) -> Iterator[Section]:
+    """Take what is a tenant's only as long as it is sealed: it ends with the tenant, and a copy in the clear would not (law 10)."""
+    for one in sorted(folder.iterdir()):
+        name = str(one.relative_to(home))
+        if not sealed:
+            yield Section({}, {name: "asked to leave out"})
+        elif folder.name == "held" and not (one / _SEALED).is_file():
+            yield Section({}, {name: "in the clear"})
+        else:
+            yield Section(_tree(home, one))
+
+
 def _raw(folder: Path, newest: int) -> dict[str, Path]:
     """List the files of a dataset's tables; the quarantine's newest version is not named, and may be one ahead of the table's."""
     found = _delta(folder / "table", newest)
     if newest not in {version for version, _ in _commits(folder / "table")}:
-        raise MissingPartError("backup.raw-missing", dataset=folder.name, version=newest)
+        raise MissingPartError("backup.file-missing", file=f"raw/{folder.name}/table")
     if (folder / "quarantine").is_dir():
         found |= _delta(folder / "quarantine", None)
-    return {str(path.relative_to(folder)): path for path in sorted(found)}
+    folders = {above for path in found for above in path.parents if above.is_relative_to(folder)} - {folder}
+    return {".": folder} | {str(path.relative_to(folder)): path for path in sorted(found | folders)}
 
 
 def _delta(table: Path, newest: int | None) -> set[Path]:
@@ -197,7 +216,7 @@ def _points_to(pointer: Path) -> int:
 
 
 def _tree(home: Path, folder: Path) -> dict[str, Path]:
-    found = {str(folder.relative_to(home)): folder}
+    found = {str(folder.relative_to(home)): folder.resolve()}
     for current, folders, files in os.walk(folder):
         folders.sort()
         here = Path(current)

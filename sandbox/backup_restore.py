@@ -219,11 +219,12 @@ def _database(manifest: Manifest, staging: Path, home: Path, url: str | None) ->
 def _write_settings(staging: Path, database: str, keys: KeyIndex) -> None:
     """Name the database where it lies now; end keys that came back lie in the home folder, whatever place they had."""
     path = staging / _SETTINGS
-    lines = path.read_text(encoding="utf-8").splitlines()
+    whole = path.read_text(encoding="utf-8")
+    top, heading, tables = whole.partition("\n[")
     moved = {"database", *(["ends"] if any(place.startswith(f"{ENDS}/") for place in keys.files) else [])}
-    kept = [line for line in lines if line.partition("=")[0].strip() not in moved]
-    # In front: a key after a table's heading would belong to the table.
-    path.write_text("\n".join([f"database = {json.dumps(database)}", *kept]) + "\n", encoding="utf-8")
+    kept = [line for line in top.splitlines() if line.partition("=")[0].strip() not in moved]
+    lines = [f"database = {json.dumps(database)}", *kept]
+    path.write_text("\n".join(lines).rstrip("\n") + "\n" + heading + tables, encoding="utf-8")
 
 
 def _check_log(domain: Domain, manifest: Manifest, verifier: Verifier) -> None:

@@ -18,7 +18,7 @@ from export_gate.finding import Finding, Verdict
 from jobs import promotion, runs, submitting
 from lineage.kinds import Kind
 from lineage.log import PLATFORM
-from sandbox import agreements, catalogue, enrolment, grants, parties, requests
+from sandbox import agreements, backup, catalogue, enrolment, grants, parties, requests
 from sandbox.columns import Grade, SubjectKind
 from sandbox.columns import Role as ColumnRole
 from sandbox.roles import OrganisationKind, Role
@@ -68,6 +68,8 @@ COLUMNS: Mapping[str, Mapping[str, tuple[ColumnRole, Grade]]] = {
         "age": (ColumnRole.QUASI_IDENTIFIER, Grade.INTERNAL),
     },
 }
+RECOVERY_KEY = "age10au96qyf6hnzeppc7pxjtt3aesu78m4qsm9r0myuhs9junmvpy8s7g98y5"
+"""The public half of a recovery key whose private half nobody kept."""
 TERMS = dict.fromkeys(agreements.REQUIRED_TERMS, "as agreed")
 
 JOB = """
@@ -298,6 +300,11 @@ def provision(world: World, grant: str) -> None:
                     )
 
 
+def _provisioned(world: World) -> None:
+    provision(world, world.ids["grant"])
+    backup.set_recovery_key(world.domain, world.session("officer"), RECOVERY_KEY)
+
+
 def write_job(folder: Path, scenario: str, *, epsilon: str = "0.5") -> Path:
     """Write a job folder."""
     folder.mkdir(parents=True)
@@ -412,7 +419,7 @@ STEPS: Mapping[Stage, Callable[[World], object]] = {
     Stage.REQUESTED: _requested,
     Stage.PROVIDER_APPROVED: lambda world: approve_as_providers(world, world.ids["request"]),
     Stage.GRANTED: _granted,
-    Stage.PROVISIONED: lambda world: provision(world, world.ids["grant"]),
+    Stage.PROVISIONED: _provisioned,
     Stage.SUBMITTED: _submitted,
     Stage.PROMOTION_REQUESTED: _promotion_requested,
     Stage.PROMOTED: _promoted,

@@ -144,6 +144,7 @@ def test_every_kind_of_entry_is_made_by_somebody() -> None:
         Kind.DOMAIN_CREATED,  # the first entry of every world
         Kind.PERSON_SUSPENDED,  # kept for old logs: a suspension is an advance
         Kind.ACCESS_REFUSED,  # by the doors
+        Kind.DOMAIN_RESTORED,  # needs a backup, and makes a domain of its own
         Kind.LOG_VERIFIED,  # by the doors
         Kind.PREVIEW_MADE,  # needs a jail
         Kind.VIEW_SHOWN,  # needs a view that was made

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -19,6 +20,7 @@ from jobs.spec import Run as RunSpec
 from jobs.spec import load_job
 from jobs.states import LIVE, RUN, RunState
 from lineage.canonical import Json
+from lineage.clock import stamp
 from lineage.errors import DefinitionError, NotPermittedError
 from lineage.kinds import Kind
 from lineage.log import PLATFORM, Change
@@ -156,9 +158,14 @@ def move(domain: Domain, identity: str, to: RunState, reason: str, outcome: Mapp
 
 
 def settle(
-    domain: Domain, identity: str, to: RunState, reason: str, outcome: Mapping[str, Json] | None = None
+    domain: Domain,
+    identity: str,
+    to: RunState,
+    reason: str,
+    outcome: Mapping[str, Json] | None = None,
+    ended: datetime | None = None,
 ) -> RunState:
-    """End a run from whatever live state it is in, as the platform; gives how it ended.
+    """End a run from whatever live state it is in, as the platform; gives how it ended. ``ended`` is what stands as its end, or now.
 
     Whoever asked to cancel it was told that it is cancelled, so that is what it becomes: decided where nobody else writes. A run
     that is over stays as it is.
@@ -172,11 +179,18 @@ def settle(
         if to is RunState.SUCCEEDED and found.state is RunState.RUNNING:
             _move(change, found, RunState.COLLECTING, "reason.collecting", None)
             found = get_run(change.connection, identity)
-        _move(change, found, to, reason, outcome)
+        _move(change, found, to, reason, outcome, None if ended is None else stamp(ended))
         return to
 
 
-def _move(change: Change, found: Run, to: RunState, reason: str, outcome: Mapping[str, Json] | None) -> None:
+def _move(
+    change: Change,
+    found: Run,
+    to: RunState,
+    reason: str,
+    outcome: Mapping[str, Json] | None,
+    ended: str | None = None,
+) -> None:
     RUN.check_move(found.state, to)
     values: dict[str, Any] = {"state": to.value, "reason": reason}
     if outcome is not None:
@@ -184,7 +198,7 @@ def _move(change: Change, found: Run, to: RunState, reason: str, outcome: Mappin
     if to is RunState.RUNNING:
         values["started"] = change.at
     if not RUN.following[to]:
-        values["ended"] = change.at
+        values["ended"] = ended or change.at
     # The condition on the old state makes the move safe against a second supervisor, whatever locks say.
     old = (run.c.id == found.id) & (run.c.state == found.state.value)
     if change.connection.execute(update(run).where(old).values(**values)).rowcount != 1:

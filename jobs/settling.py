@@ -72,36 +72,45 @@ def finish(domain: Domain, run_id: str, settled: Settled, stopping: Event) -> No
         found = get_run(connection, run_id)
     if found.stage is Stage.PRODUCTION and found.started is not None:
         _keep(domain, run_id, settled)
-        waited = _await_step(domain, found, settled, parse_stamp(found.started), stopping)
+        waited = _await_step(domain, found, settled, stopping)
         if waited is None:
             return
         settled = waited
-    outcome: Mapping[str, Json] | None = settled.outcome if found.stage is Stage.PRODUCTION else settled.exact
-    ended = settle(domain, run_id, settled.state, settled.reason, outcome)
+        outcome: Mapping[str, Json] | None = settled.outcome
+        moment = _moment(found, settled)
+    else:
+        outcome, moment = settled.exact, None
+    ended = settle(domain, run_id, settled.state, settled.reason, outcome, moment)
     if ended is not RunState.SUCCEEDED:
         shutil.rmtree(outbox_of(domain, run_id), ignore_errors=True)
     _path(domain, run_id).unlink(missing_ok=True)
     bell.ring(domain)
 
 
-def _await_step(domain: Domain, found: Run, settled: Settled, started: datetime, stopping: Event) -> Settled | None:
+def _moment(found: Run, settled: Settled) -> datetime:
+    """Give the moment at which a run's end is written down, and which stands there as its end."""
+    return parse_stamp(found.started or found.queued) + timedelta(seconds=settled.due)
+
+
+def _await_step(domain: Domain, found: Run, settled: Settled, stopping: Event) -> Settled | None:
     """Wait for the step; a stop that comes meanwhile stops this run like one that still works. None when the platform stops."""
     with domain.read() as connection:
         job = get_job(connection, found.job)
     watch = Watch(domain, job.scenario, found.queued_by, found.id)
     while True:
-        over = domain.now() >= started + timedelta(seconds=settled.due)
+        left = (_moment(found, settled) - domain.now()).total_seconds()
         if settled.state is not RunState.CANCELLED:
-            if over:
+            if left <= 0:
                 watch.look()
             if watch():
-                stopped = (parse_stamp(watch.at) - started).total_seconds()
+                stopped = (parse_stamp(watch.at) - parse_stamp(found.started or found.queued)).total_seconds()
                 settled = replace(settled, state=RunState.CANCELLED, reason=watch.reason or "", elapsed=stopped)
                 _keep(domain, found.id, settled)
                 continue
-        if over:
+        if left <= 0:
             return settled
-        if stopping.wait(_ASK_EVERY):
+        # Never past the moment: the fraction of a second by which it is missed would depend on the true end.
+        if stopping.wait(min(_ASK_EVERY, left)):
             return None
 
 

@@ -65,6 +65,7 @@ class Kind(StrEnum):
     TRIES_OPENED = "tries.opened"
     RELEASE_FETCHED = "release.fetched"
     LOG_VERIFIED = "log.verified"
+    SELFTEST_FILED = "selftest.filed"
     RECOVERY_KEY_SET = "recovery-key.set"
     KEY_COPIES_PLACED = "key-copies.placed"
     BACKUP_MADE = "backup.made"

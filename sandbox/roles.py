@@ -64,6 +64,7 @@ class Permission(StrEnum):
     REQUEST_MAKE = "request:make"
     ROLE_CONFIRM = "role:confirm"
     SCENARIO_OPEN = "scenario:open"
+    SELFTEST_RUN = "selftest:run"
     TOKEN_CONFIRM = "token:confirm"  # noqa: S105 - the name of a permission
     TOKEN_ISSUE = "token:issue"  # noqa: S105 - the name of a permission
     VIEW_READ = "view:read"
@@ -88,6 +89,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
             Permission.REQUEST_DECIDE_AS_AUTHORITY,
             Permission.ROLE_CONFIRM,
             Permission.SCENARIO_OPEN,
+            Permission.SELFTEST_RUN,
             Permission.TOKEN_CONFIRM,
         }
     ),
@@ -152,7 +154,15 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
             Permission.VIEW_READ,
         }
     ),
-    Role.MAINTAINER: frozenset({Permission.BACKUP_MAKE, Permission.CATALOGUE_READ, Permission.KEY_READ, Permission.KEY_ROTATE}),
+    Role.MAINTAINER: frozenset(
+        {
+            Permission.BACKUP_MAKE,
+            Permission.CATALOGUE_READ,
+            Permission.KEY_READ,
+            Permission.KEY_ROTATE,
+            Permission.SELFTEST_RUN,
+        }
+    ),
 }
 """Least privilege: what a role's duty in the regulations needs (D5). The maintainer keeps machines and reads no data."""
 

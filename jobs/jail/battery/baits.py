@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -120,7 +121,7 @@ def _plant_memory(stack: ExitStack, mark: str) -> dict[str, Any]:
     shared.write_text("bait")
     shared.chmod(0o644)
     stack.callback(shared.unlink)
-    _join_keyring(mark)
+    _plant_key(mark)
     return {
         "key": mark,
         "shared_memory": shared.name,
@@ -142,9 +143,9 @@ def _plant_process(stack: ExitStack, folder: Path, uid: int, mark: str) -> dict[
     directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     stack.callback(os.close, directory)
     os.set_inheritable(directory, True)
-    previous = os.environ.get(BAIT_VARIABLE)
-    os.environ[BAIT_VARIABLE] = mark
-    stack.callback(_restore, previous)
+    variable = f"{BAIT_VARIABLE}_{mark.upper()}"
+    os.environ[variable] = mark
+    stack.callback(os.environ.pop, variable)
     groups = os.getgroups()
     os.setgroups([*groups, _GROUP])
     stack.callback(os.setgroups, groups)
@@ -157,11 +158,18 @@ def _plant_process(stack: ExitStack, folder: Path, uid: int, mark: str) -> dict[
     }
 
 
-def _join_keyring(mark: str) -> None:
-    """Give this process a session keyring of its own, with a key in it that its children would inherit."""
+@cache
+def _own_keyring() -> None:
+    """Give this process a session keyring of its own, once."""
     calls = MACHINES[platform.machine()].calls
     if _libc.syscall(ctypes.c_long(calls["keyctl"]), ctypes.c_int(_KEYCTL_JOIN), None) < 0:
         raise OSError(ctypes.get_errno(), "keyctl")
+
+
+def _plant_key(mark: str) -> None:
+    """Put a key into this process's session keyring, which its children inherit."""
+    _own_keyring()
+    calls = MACHINES[platform.machine()].calls
     key = _libc.syscall(
         ctypes.c_long(calls["add_key"]),
         b"user",
@@ -174,12 +182,6 @@ def _join_keyring(mark: str) -> None:
         raise OSError(ctypes.get_errno(), "add_key")
     # Whoever the key's session passes to may find it: possession alone decides, as with a key the platform keeps for itself.
     _libc.syscall(ctypes.c_long(calls["keyctl"]), ctypes.c_int(5), ctypes.c_int(key), ctypes.c_uint(0x3F3F3F3F))
-
-
-def _restore(previous: str | None) -> None:
-    os.environ.pop(BAIT_VARIABLE)
-    if previous is not None:
-        os.environ[BAIT_VARIABLE] = previous
 
 
 @contextmanager

@@ -61,6 +61,7 @@ def run_all(targets: dict[str, Any]) -> Iterator[dict[str, str]]:
     """Run every probe of the table, or those that the targets name, and say what came of each."""
     for name in targets.get("only") or list(PROBES):
         yield {"probe": name, **run_one(PROBES[name].attempt, targets)}
+        limits.sweep()
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -17,10 +18,23 @@ from .table import MEBIBYTE, libc, probes, stopped
 probe = probes("limits")
 
 _LARGEST_OPEN: Final = 8192
+_LEFT_BEHIND: Final = ("/tmp/bombs", "/dev/shm/bombs")  # noqa: S108 -- the places under attack
+
+
+def sweep() -> None:
+    """Remove what a probe that was killed could not: its files are memory, and would be the next one's death."""
+    for folder in _LEFT_BEHIND:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _be_the_one_to_die() -> None:
+    """Be the one whom the kernel kills when the group's memory is full, and not the process that tells what came of it."""
+    Path("/proc/self/oom_score_adj").write_text("1000")
 
 
 @probe("take-more-memory")
 def _memory_bomb(targets: dict[str, Any]) -> str:
+    _be_the_one_to_die()
     held = [b"\xff" * MEBIBYTE for _ in range(targets["memory_bytes"] // MEBIBYTE + 32)]
     return f"{len(held)} MiB"
 
@@ -28,7 +42,8 @@ def _memory_bomb(targets: dict[str, Any]) -> str:
 @probe("take-more-memory-by-files")
 def _temporary_bomb(targets: dict[str, Any]) -> str:
     """Many files, because one is bounded by the size of a file."""
-    folder = Path("/tmp/bombs")  # noqa: S108 -- the place under attack
+    _be_the_one_to_die()
+    folder = Path(_LEFT_BEHIND[0])
     folder.mkdir()
     try:
         for number in range(targets["memory_bytes"] // (8 * MEBIBYTE) + 1):
@@ -40,7 +55,8 @@ def _temporary_bomb(targets: dict[str, Any]) -> str:
 
 @probe("take-more-shared-memory")
 def _shared_bomb(targets: dict[str, Any]) -> str:
-    folder = Path("/dev/shm/bombs")  # noqa: S108 -- the place under attack
+    _be_the_one_to_die()
+    folder = Path(_LEFT_BEHIND[1])
     folder.mkdir()
     try:
         for number in range(targets["memory_bytes"] // (16 * MEBIBYTE) + 1):
@@ -52,19 +68,16 @@ def _shared_bomb(targets: dict[str, Any]) -> str:
 
 @probe("start-more-processes")
 def _fork_bomb(targets: dict[str, Any]) -> str:
+    """Threads count as processes do, and cost less than the memory that is bounded too; the attempt's own end ends them."""
     wanted = targets["processes"] + 8
-    children: list[int] = []
+    threading.stack_size(64 * 1024)
+    waiting = threading.Event()
     try:
-        while len(children) < wanted:
-            child = os.fork()
-            if child == 0:
-                signal.pause()
-            children.append(child)
-        return f"{len(children)} processes"
-    finally:
-        for child in children:
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
+        for _ in range(wanted):
+            threading.Thread(target=waiting.wait, daemon=True).start()
+    except RuntimeError as error:
+        stopped(str(error))
+    return f"{wanted} processes"
 
 
 @probe("have-no-bound-on-processes")

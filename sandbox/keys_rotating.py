@@ -98,6 +98,30 @@ def rotate_tenant(keys: KeyStore, tenant: str) -> Rotated:
     return Rotated(found.generation, found.generation + 1, len(grants) + 1)
 
 
+def check_opens(keys: KeyStore, tenant: str | None = None) -> int:
+    """Open everything that a rotation would wrap anew, of the root or of one tenant; gives the generation that it has now.
+
+    Raises:
+        MissingPartError: the key service is down, or a key is gone or does not open.
+    """
+    with keys.tree.reading() as tree:
+        if tenant is not None:
+            found, key = keys.open_tenant(tree, tenant)
+            above = f"tenant:{tenant}:{found.generation}"
+            for name in _grants_under(keys, tree, above):
+                keys.open_grant(tree, name, above, key)
+            return found.generation
+        tenants, _, seeds = owners(tree)
+        live = keys.service.names()
+        for name in tenants:
+            if end_name(name) in live:
+                keys.open_tenant(tree, name)
+        for name in seeds:
+            found = read_sealed(tree / "seeds" / f"{name}.key", f"seed:{name}")
+            keys.service.unwrap(found.under, found.sealed, found.bound)
+        return read_root(tree).generation
+
+
 def drop_old_roots(keys: KeyStore) -> int:
     """Destroy every generation of the root but the one the tree lies under; gives how many.
 

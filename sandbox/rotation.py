@@ -1,8 +1,7 @@
 """Changing the root key or a tenant's key: who may, in which order, and what the log says of it (D9, law 5).
 
-The tree moves inside the transaction that records it, after the entry is written and before it is committed; the old root is destroyed
-after the commit. A crash before the commit leaves a tree that is whole under its new key and an entry that is owed; ``settle`` makes
-up for it before anything else is rotated.
+The log decides: an entry is committed first, then the tree moves in one step, then the old root is destroyed. What a crash leaves is
+settled by ``settle`` from the log: a rotation that is recorded is carried out, a root key that no entry speaks of is destroyed.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ from sqlalchemy import Connection
 
 from lineage.canonical import Json
 from lineage.clock import parse_stamp
-from lineage.errors import MissingPartError, NotPermittedError
+from lineage.errors import NotPermittedError
 from lineage.kinds import Kind
 from lineage.log import PLATFORM, Change
 from sandbox import keys_rotating
 from sandbox.access import Session, check_still_active
 from sandbox.domain import Domain
-from sandbox.keys import ROOT
+from sandbox.keys import ROOT, end_name
 from sandbox.keys_rotating import Rotated, drop_old_roots
 from sandbox.parties import get_organisation
 from sandbox.roles import OrganisationKind, Permission
@@ -41,15 +40,14 @@ def rotate_root(domain: Domain, session: Session) -> Rotated:
 
     Raises:
         NotPermittedError: the person may not.
-        MissingPartError: the key service is down or a key does not open; everything is as before (law 7).
+        MissingPartError: the key service is down or a key does not open; everything is as before, or is settled later (law 7).
     """
     session.check(Permission.KEY_ROTATE)
     settle(domain)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
-        # The entry first: where nothing can be recorded nothing is rotated. No other rotation comes between, it would wait here.
-        _record(change, ROOT, _generation(domain, ROOT))
-        done = keys_rotating.rotate_root(domain.keys)
+        _record(domain, change, ROOT)
+    done = keys_rotating.rotate_root(domain.keys)
     drop_old_roots(domain.keys)
     return done
 
@@ -59,7 +57,7 @@ def rotate_tenant(domain: Domain, session: Session, tenant: str) -> Rotated:
 
     Raises:
         NotPermittedError: the person may not, or there is no such tenant.
-        MissingPartError: its key was destroyed, the key service is down, or a key does not open; everything is as before.
+        MissingPartError: its key was destroyed, the key service is down, or a key does not open; as for the root.
     """
     session.check(Permission.KEY_ROTATE)
     settle(domain)
@@ -68,26 +66,30 @@ def rotate_tenant(domain: Domain, session: Session, tenant: str) -> Rotated:
         found = get_organisation(change.connection, tenant)
         if found.kind is not OrganisationKind.TENANT:
             raise NotPermittedError("access.not-found")
-        _record(change, found.id, _generation(domain, f"tenant:{found.id}"))
-        done = keys_rotating.rotate_tenant(domain.keys, found.id)
-    return done
+        _record(domain, change, found.id)
+    return keys_rotating.rotate_tenant(domain.keys, found.id)
 
 
 def settle(domain: Domain) -> int:
-    """Put on the log what a crash kept from it, and destroy a root that nothing lies under; gives how many entries were owed.
+    """Carry out what the log says was rotated and a crash kept from the tree, and destroy a root that nothing lies under.
 
-    The generations in the tree are compared with the last ones that the log tells of.
+    A tree that is ahead of the log comes from a database that was restored from before a rotation; that is put on the log.
+    Gives how many keys were settled.
     """
     with domain.read() as connection:
         owed = _owed(domain, connection)
     if owed:
+        # Asked once more where nobody else writes: the rotation may only just have been carried out.
         with domain.change(PLATFORM) as change:
-            # Asked once more where nobody else writes: the rotation may only just have committed.
             owed = _owed(domain, change.connection)
             for subject, (logged, found) in owed.items():
-                level = ROOT if subject == ROOT else "tenant"
-                told: dict[str, Json] = {"level": level, "from": logged, "to": found, "settled": True}
-                change.record(Kind.KEY_ROTATED, [subject], told)
+                if logged < found:
+                    told: dict[str, Json] = {"level": _level(subject), "from": logged, "to": found, "settled": True}
+                    change.record(Kind.KEY_ROTATED, [subject], told)
+                elif subject == ROOT:
+                    keys_rotating.rotate_root(domain.keys)
+                else:
+                    keys_rotating.rotate_tenant(domain.keys, subject)
     drop_old_roots(domain.keys)
     return len(owed)
 
@@ -106,27 +108,27 @@ def list_keys(domain: Domain, session: Session) -> tuple[KeyLine, ...]:
     )
 
 
-def _record(change: Change, subject: str, now: int) -> None:
-    level = ROOT if subject == ROOT else "tenant"
-    change.record(Kind.KEY_ROTATED, [subject], {"level": level, "from": now, "to": now + 1})
+def _record(domain: Domain, change: Change, subject: str) -> None:
+    """Record a rotation that is about to be carried out, once it is sure that every key opens and the service answers."""
+    now = keys_rotating.check_opens(domain.keys, None if subject == ROOT else subject)
+    change.record(Kind.KEY_ROTATED, [subject], {"level": _level(subject), "from": now, "to": now + 1})
 
 
-def _generation(domain: Domain, purpose: str) -> int:
-    for one in domain.keys.listed():
-        if one.purpose == purpose:
-            return one.generation
-    raise MissingPartError("key.missing", key=purpose)
+def _level(subject: str) -> str:
+    return ROOT if subject == ROOT else "tenant"
 
 
 def _owed(domain: Domain, connection: Connection) -> dict[str, tuple[int, int]]:
     """Give what the tree and the log disagree about: root or tenant → generation on the log, generation in the tree."""
     owed: dict[str, tuple[int, int]] = {}
+    live = domain.keys.service.names()
     for one in domain.keys.listed():
         level, _, tenant = one.purpose.partition(":")
         if level in {ROOT, "tenant"}:
             subject = tenant or ROOT
             logged = _logged(domain, connection, subject)
-            if logged != one.generation:
+            # Of whom the end key is gone nothing can be wrapped any more: its destruction is what is owed.
+            if logged != one.generation and (subject == ROOT or end_name(subject) in live):
                 owed[subject] = (logged, one.generation)
     return owed
 

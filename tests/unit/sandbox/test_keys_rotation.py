@@ -258,12 +258,54 @@ def test_only_tenants_have_a_key_to_rotate(world_at: WorldAt) -> None:
 
 
 @pytest.mark.parametrize("name", ROTATIONS)
-def test_a_rotation_that_a_crash_kept_from_the_log_is_made_up_for(world_at: WorldAt, name: str) -> None:
+def test_a_rotation_that_a_crash_kept_from_the_tree_is_carried_out(
+    world_at: WorldAt, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The entry is committed, then the process dies."""
     world = maintained(world_at)
-    keys = world.domain.keys
+    session = world.session("keeper")
+    with monkeypatch.context() as patch:
+        for rotate in ("rotate_root", "rotate_tenant"):
+            patch.setattr(f"sandbox.rotation.keys_rotating.{rotate}", _die)
+        with pytest.raises(Killed):
+            rotate_by(world, name)
+    assert {one.generation for one in world.domain.keys.listed()} == {1}
+    before = len(world.log())
+    assert rotation.settle(world.domain) == 1
+    assert len(world.log()) == before
+    subject = "root" if name == "root" else f"tenant:{world.ids['medica']}"
+    assert {one.purpose for one in world.domain.keys.listed() if one.generation == 2} == {subject}
+    assert rotation.settle(world.domain) == 0
+    assert session.person == world.log()[-1].actor.person
+
+
+def _die(*_about: object) -> None:
+    raise Killed
+
+
+def rotate_by(world: World, name: str) -> object:
+    session = world.session("keeper")
+    if name == "root":
+        return rotation.rotate_root(world.domain, session)
+    return rotation.rotate_tenant(world.domain, session, "medica")
+
+
+@pytest.mark.parametrize("name", ROTATIONS)
+def test_where_nothing_can_be_recorded_nothing_is_rotated(world_at: WorldAt, name: str) -> None:
+    world = maintained(world_at)
+    (world.domain.home / "checkpoint").unlink()
+    with refused(MissingPartError, "log.no-checkpoint-file"):
+        rotate_by(world, name)
+    assert {one.generation for one in world.domain.keys.listed()} == {1}
+    assert rotation.settle(world.domain) == 0
+
+
+@pytest.mark.parametrize("name", ROTATIONS)
+def test_a_tree_ahead_of_a_restored_database_is_put_on_the_log(world_at: WorldAt, name: str) -> None:
+    world = maintained(world_at)
     tenant = world.ids["medica"]
     act: Rotate = rotate_root if name == "root" else lambda keys: rotate_tenant(keys, tenant)
-    act(keys)
+    act(world.domain.keys)
     before = len(world.log())
     assert rotation.settle(world.domain) == 1
     (entry,) = world.log()[before:]
@@ -272,7 +314,19 @@ def test_a_rotation_that_a_crash_kept_from_the_log_is_made_up_for(world_at: Worl
     assert (entry.payload["from"], entry.payload["to"]) == (1, 2)
     assert entry.actor.person == "platform"
     assert rotation.settle(world.domain) == 0
-    assert len([one for one in keys.service.names() if one.startswith("root-")]) == 1
+    assert len([one for one in world.domain.keys.service.names() if one.startswith("root-")]) == 1
+
+
+@pytest.mark.parametrize("name", ROTATIONS)
+def test_a_key_that_does_not_open_stops_a_rotation_before_it_begins(world_at: WorldAt, name: str) -> None:
+    world = maintained(world_at)
+    before = len(world.log())
+    (path,) = world.domain.keys.folder.glob(f"tree-*/tenants/{world.ids['medica']}/tenant.key")
+    path.write_bytes(path.read_bytes()[:-1])
+    with refused(MissingPartError, "key.does-not-open"):
+        rotate_by(world, name)
+    assert len(world.log()) == before
+    assert {one.generation for one in world.domain.keys.listed()} == {1}
 
 
 def test_who_sees_the_list(world_at: WorldAt) -> None:

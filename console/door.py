@@ -53,11 +53,11 @@ class Door:
 
     @property
     def jail(self) -> Jail:
-        """The jail of this machine; refused when it is not whole (law 7)."""
-        from jobs.jail.bubblewrap import BubblewrapJail
+        """The jail that the domain's settings name; refused when it is not whole (law 7)."""
+        from jobs.jail.backends import jail_of
         from lineage.errors import MissingPartError
 
-        jail = BubblewrapJail()
+        jail = jail_of(self.domain.settings)
         found = jail.capability()
         if not found.whole:
             raise MissingPartError("jail.not-whole", parts=", ".join(found.missing))

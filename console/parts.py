@@ -5,9 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 import shutil
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lineage.errors import ShuzhaError
 from sandbox.engine import JARS, jars_folder
@@ -31,7 +32,7 @@ class Part:
 
 def find_parts(home: Path) -> list[Part]:
     """Look for every part; never raises, so that one missing part does not hide another."""
-    return [*_system(), *_jars(), *_libraries(), _jail(), _domain(home)]
+    return [*_system(), *_jars(), *_libraries(), *_jails(home), _domain(home), _selftest(home)]
 
 
 def _system() -> Iterator[Part]:
@@ -66,16 +67,28 @@ def _libraries() -> Iterator[Part]:
         yield Part(name, found, "Python", "make setup")
 
 
-def _jail() -> Part:
-    from jobs.jail.bubblewrap import BubblewrapJail
+def _jails(home: Path) -> Iterator[Part]:
+    """Tell of each jail what this machine has for it; only the one that the domain chose is needed."""
+    from jobs.jail.backends import name_of, survey
 
+    settings = _settings(home)
     try:
-        capability = BubblewrapJail().capability()
-        found = "network, files, uid, limits" if capability.whole else ""
-        fix = ", ".join(capability.missing)
+        chosen = name_of(settings)
     except ShuzhaError as error:
-        found, fix = "", _fix(error)
-    return Part("jail", found, "law 1", fix)
+        yield Part("jail", "", "law 1", _fix(error))
+        return
+    for name, capability in survey(settings).items():
+        parts = [part for part in ("network", "files", "uid", "limits", "kernel") if getattr(capability, part)]
+        found = ", ".join(parts) if capability.whole else ""
+        yield Part(f"jail {name}", found, "law 1", ", ".join(capability.missing), needed=name == chosen)
+
+
+def _settings(home: Path) -> Mapping[str, Any]:
+    """Read the settings of a domain that may not be there yet."""
+    try:
+        return tomllib.loads((home / "domain.toml").read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError):
+        return {}
 
 
 def _domain(home: Path) -> Part:
@@ -87,6 +100,25 @@ def _domain(home: Path) -> Part:
     except ShuzhaError as error:
         return Part("domain", "", str(home), _fix(error), needed=False)
     return Part("domain", found, str(home), "")
+
+
+def _selftest(home: Path) -> Part:
+    """The last selftest of the domain, and whether it lets production run now."""
+    from jobs.selftest import last_filed
+    from jobs.selftest_held import check_held
+    from sandbox.domain import open_domain
+
+    command = "shuzha selftest"
+    try:
+        domain = open_domain(home)
+        filed = last_filed(domain)
+        with domain.read() as connection:
+            check_held(connection)
+    except ShuzhaError as error:
+        return Part("selftest", "", "law 1", f"{command}: {_fix(error)}", needed=False)
+    result = filed.result if filed else None
+    found = f"{result.begun} · {len(result.probes)}" if result else ""
+    return Part("selftest", found, "law 1", command, needed=False)
 
 
 def _fix(error: ShuzhaError) -> str:

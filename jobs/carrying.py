@@ -13,6 +13,7 @@ from jobs.holding import frozen_folder, log_of, outbox_of, workspace_of
 from jobs.jail.runtimes import Runtime as JailRuntime
 from jobs.jail.runtimes import python_runtime, spark_runtime
 from jobs.jail.spec import MEBIBYTE, Ending, Jail, JailSpec, Limits, Outcome
+from jobs.jail_policy import check_jail
 from jobs.runs import Job, Run, Stage, get_job, get_run, move, settle
 from jobs.settling import Settled, finish
 from jobs.shares import check_share, share_of
@@ -152,6 +153,9 @@ class Carrier:
         mounts = ground.mounts(task.spec.inputs)
         with self.domain.read() as connection:
             check_mounted(connection, ground, mounts)
+        check_jail(
+            self.jail, self.domain.settings, [ground.tables[one] for one in task.spec.inputs.values()], ground.stage
+        )
         chosen = task.chosen
         runtime = _runtime(chosen, self.jars)
         return JailSpec(

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, insert, select, u
 
 from jobs import bell, bits, told
 from jobs.schema import job, run
+from jobs.selftest_held import check_held
 from jobs.shares import check_share, share_of
 from jobs.spec import Run as RunSpec
 from jobs.spec import load_job
@@ -91,6 +92,7 @@ def queue(domain: Domain, session: Session, job_id: str, position: int, stage: S
         NotPermittedError: the person may not, is not named in the grant, or the scenario may not work now.
         DefinitionError: the job has no ``[[run]]`` at this position, or it asks for more than a tenant's share.
         BudgetError: the scenario's or the tenant's bits do not suffice.
+        MissingPartError: production, and the jail was not tried since this machine started, or did not hold (law 7).
     """
     session.check(Permission.JOB_SUBMIT)
     identity = new_id(RUN_PREFIX)
@@ -102,6 +104,7 @@ def queue(domain: Domain, session: Session, job_id: str, position: int, stage: S
         chosen = _chosen(domain, found, position)
         check_share(share_of(domain), chosen)
         if stage is Stage.PRODUCTION:
+            check_held(change.connection)
             cost = told.capacity(chosen.minutes * 60)
             claim = bits.BitClaim(bits.Purpose.RUN, identity, found.scenario, found.tenant, cost)
             bits.charge_bits(change, claim, bits.caps_of(domain))

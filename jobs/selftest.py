@@ -61,19 +61,28 @@ def run_selftest(domain: Domain) -> SelftestResult:
         MissingPartError: a part that the jail needs is missing, or the trial did not come to its end.
     """
     with _canaries(domain) as places:
-        asked = {"storage": domain.storage.name, "places": places, "names": _names(domain)}
-        try:
-            done = subprocess.run(
-                [sys.executable, "-m", "jobs.selftest_trial"],
-                input=json.dumps(asked).encode(),
-                capture_output=True,
-                cwd=_ROOT,
-                timeout=_SECONDS,
-                check=False,
-            )
-            answer: dict[str, Any] = json.loads(done.stdout)
-        except (subprocess.TimeoutExpired, ValueError) as error:
-            raise MissingPartError("selftest.not-carried-out") from error
+        return try_jail(domain.storage.name, Surroundings(places, _names(domain)))
+
+
+def try_jail(storage: str, around: Surroundings) -> SelftestResult:
+    """Run the battery on this machine, as a process of its own, under a storage provider; looks for what is named.
+
+    Raises:
+        MissingPartError: a part that the jail needs is missing, or the trial did not come to its end.
+    """
+    asked = {"storage": storage, "places": [*around.places], "names": [*around.names]}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "jobs.selftest_trial"],
+            input=json.dumps(asked).encode(),
+            capture_output=True,
+            cwd=_ROOT,
+            timeout=_SECONDS,
+            check=False,
+        )
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except (subprocess.TimeoutExpired, ValueError) as error:
+        raise MissingPartError("selftest.not-carried-out") from error
     if "error" in answer:
         raise MissingPartError(answer["error"], **answer["params"])
     return read_result(answer["result"])

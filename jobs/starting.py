@@ -8,8 +8,9 @@ from sqlalchemy import Connection
 
 from jobs.promotion import check_promoted
 from jobs.runs import Job, Run, Stage, get_run
+from jobs.selftest_held import check_held
 from lineage.clock import stamp
-from lineage.errors import NotPermittedError
+from lineage.errors import MissingPartError, NotPermittedError
 from sandbox.agreements import reason_not_to_work
 from sandbox.domain import Domain
 from sandbox.grants import live_grant
@@ -26,12 +27,14 @@ def check_can_start(connection: Connection, found: Run, job: Job, at: str) -> No
 
     Raises:
         NotPermittedError: the reason, which becomes the run's.
+        MissingPartError: production, and the jail was not tried since this machine started, or did not hold (law 7).
     """
     grant = live_grant(connection, job.scenario, at)
     person = get_person(connection, found.queued_by)
     if person.state is not PersonState.ACTIVE or person.id not in grant.persons:
         raise NotPermittedError("grant.not-named", person=person.name)
     if found.stage is Stage.PRODUCTION:
+        check_held(connection)
         check_promoted(connection, job)
 
 
@@ -39,7 +42,7 @@ def can_start(connection: Connection, found: Run, job: Job, at: str) -> bool:
     """Whether ``check_can_start`` would let it start."""
     try:
         check_can_start(connection, found, job, at)
-    except NotPermittedError:
+    except (NotPermittedError, MissingPartError):
         return False
     return True
 

@@ -23,6 +23,7 @@ from sandbox.columns import Grade, SubjectKind
 from sandbox.columns import Role as ColumnRole
 from sandbox.roles import OrganisationKind, Role
 from sandbox.states import PersonState
+from tests.selftests import file_real
 from tests.worlds import NAME, Hands, Stage, World, at, found, refused
 
 
@@ -322,6 +323,7 @@ def submit(world: World, login: str, scenario: str, *, epsilon: str = "0.5") -> 
 
 
 def _submitted(world: World) -> None:
+    file_real(world.domain)
     world.ids["job"] = submit(world, "processor", "scenario")
     session = world.session("processor")
     world.ids["run"] = runs.queue(world.domain, session, world.ids["job"], 0, runs.Stage.DEVELOPMENT)

@@ -80,6 +80,7 @@ def supervise(once: Annotated[bool, typer.Option()] = False) -> None:
     """Carry out queued runs, each tenant's apart, until stopped; --once ends when the queues are empty."""
     import signal
 
+    from console.commands.selftest import file_at_start
     from jobs.supervisor import Supervisor, supervisor_lock
     from lineage.errors import MissingPartError
     from sandbox.engine import jars_folder
@@ -88,6 +89,7 @@ def supervise(once: Annotated[bool, typer.Option()] = False) -> None:
     with supervisor_lock(here.domain) as mine:
         if not mine:
             raise MissingPartError("supervisor.taken")
+        file_at_start(here)
         supervisor = Supervisor(here.domain, here.jail, jars_folder(), trouble=partial(_say_trouble, here))
         # What a service manager sends first; what works is ended in the order that a crash could not keep.
         signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from sqlalchemy import select
 
+from jobs.jail.battery import Surroundings
 from jobs.selftest_domain import TrialDomain
 from jobs.selftest_held import HEAD, can_produce, open_note, subject_of
 from jobs.selftest_result import SelftestResult, read_result

@@ -74,7 +74,7 @@ class Fscrypt:
             raise
         finally:
             if identifier:
-                _remove_key(sealed.parent, identifier)
+                _remove_key(sealed, identifier)
 
     @contextmanager
     def opened(self, sealed: Path, key: bytes, mounts: Path) -> Iterator[Path]:
@@ -212,10 +212,11 @@ def _add_key(folder: Path, key: bytes, name: str) -> bytes:
 
 
 def _remove_key(folder: Path, identifier: bytes) -> bool:
-    """Take a key from the kernel; false when files under it are still open, which then keep it."""
+    """Take a folder's key from the kernel; false when something below it is still open, which then keeps it."""
     told = bytearray(_REMOVE.pack(_SPEC.pack(_IDENTIFIER, 0, identifier), 0))
     try:
-        _ioctl(folder, _REMOVE_KEY, told, "fscrypt")
+        # Asked by the folder above: the folder itself, open for the asking, would be what keeps the key.
+        _ioctl(folder.parent, _REMOVE_KEY, told, "fscrypt")
     except MissingPartError as error:
         if isinstance(error.__cause__, OSError) and error.__cause__.errno == errno.ENOKEY:
             return True

@@ -9,6 +9,7 @@ from console.demo.city import City, generate
 from console.demo.play import Play
 from desensitize.cataloguing import classify_dataset
 from desensitize.granting import check_items, provision_grant
+from jobs.selftest import file_by_person, run_selftest
 from lineage.errors import NotPermittedError
 from sandbox.agreements import REQUIRED_TERMS, open_scenario, sign_agreement
 from sandbox.catalogue import columns_of, get_dataset, grade
@@ -28,6 +29,7 @@ from sandbox.schema_file import read_declaration
 DECLARATIONS = Path(__file__).parent / "declarations"
 AUTHORITY, HEALTH, SOCIAL, EXPERTS = "data-bureau", "health", "social", "expert-panel"
 MEDICAL, MOBILITY = "anxin-medical", "tongda-mobility"
+MACHINES, MAINTAINER = "cloud-operations", "jiang"
 
 ORGANISATIONS = {
     HEALTH: OrganisationKind.PROVIDER,
@@ -35,6 +37,7 @@ ORGANISATIONS = {
     EXPERTS: OrganisationKind.EXPERT,
     MEDICAL: OrganisationKind.TENANT,
     MOBILITY: OrganisationKind.TENANT,
+    MACHINES: OrganisationKind.MAINTAINER,
 }
 PERSONS = {
     "zhao": (HEALTH, Role.PROVIDER_OFFICER),
@@ -46,6 +49,7 @@ PERSONS = {
     "wang": (MEDICAL, Role.PROCESSOR),
     "feng": (MOBILITY, Role.TENANT_MANAGER),
     "chen": (MOBILITY, Role.PROCESSOR),
+    "jiang": (MACHINES, Role.MAINTAINER),
 }
 """Login → organisation and role; real names are in the catalogue under ``story.person.*``."""
 OFFICER, REGISTRAR = "li", "he"
@@ -98,6 +102,18 @@ def open_domain(play: Play) -> None:
     command = f"shuzha person role LOGIN ROLE --as {REGISTRAR}; shuzha person confirm LOGIN ROLE --as {OFFICER}"
     play.tell("story.admitted", command, who=registrar, officer=officer, count=len(PERSONS))
     _refuse_second_role(play)
+    _try_the_jail(play)
+
+
+def _try_the_jail(play: Play) -> None:
+    """The maintainer tries on this machine whether the jail holds; without it nothing is produced later (law 7)."""
+    session = play.sessions[MAINTAINER]
+    filed = file_by_person(play.stage, session, run_selftest(play.stage))
+    play.facts["selftest"] = filed
+    tried, left = len(filed.result.probes), len(filed.result.open)
+    play.tell(
+        "story.jail-tried", f"shuzha selftest --as {MAINTAINER}", who=session.name, count=tried, open=left, seq=filed.seq
+    )
 
 
 def _admit(play: Play, login: str, organisation: str, role: Role) -> None:

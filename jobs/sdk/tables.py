@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import errors, spark_session
+from . import delta_files, errors, spark_session
 
 
 class Tables(ABC):
@@ -57,7 +57,7 @@ class SparkTables(Tables):
         super().__init__(places, steps)
         self._spark = spark_session.open_session()
         for name, place in self.places.items():
-            self._spark.read.format("delta").load(place).createOrReplaceTempView(name)
+            _read_table(self._spark, place).createOrReplaceTempView(name)
         for name, query in self.steps:
             self._spark.sql(query).createOrReplaceTempView(name)
 
@@ -83,9 +83,18 @@ class SparkTables(Tables):
         return self._spark
 
     def close(self) -> None:
-        """Stop Spark and its JVM."""
-        self._spark.stop()
+        """Let go of the engine; nothing of it is kept."""
         spark_session.close()
+
+
+def _read_table(session: Any, place: str) -> Any:
+    """Read a plain table's files directly, any other through Delta."""
+    table = delta_files.read_plain(place)
+    if table is None or not table.files:
+        return session.read.format("delta").load(place)
+    from pyspark.sql.types import StructType
+
+    return session.read.schema(StructType.fromJson(dict(table.schema))).parquet(*table.files)
 
 
 class LocalTables(Tables):

@@ -22,6 +22,7 @@ def main(job: Any) -> None:
         "date_add(DATE'2026-01-01', CAST(id % 365 AS int)) AS day",
     )
     rows.write.format("delta").partitionBy("kind").save(table)
+    job.spark.read.parquet(table).agg({"value": "avg"}).collect()
     job.spark.read.format("delta").load(table).createOrReplaceTempView("rows")
     job.sql(
         "SELECT kind, COUNT(*) AS n, SUM(value) AS total, COUNT(DISTINCT id) AS ids FROM rows GROUP BY kind ORDER BY kind"

@@ -28,6 +28,13 @@ from sandbox.backup_manifest import Position
 SQLITE, POSTGRES = "sqlite", "postgresql"
 NAMES = {SQLITE: "domain.db", POSTGRES: "domain.dump"}
 _TABLES = "SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema()"
+_FUNCTIONS = """SELECT p.oid::regprocedure::text FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+    WHERE n.nspname = current_schema() AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.deptype = 'e')"""
+_MADE = (
+    ("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = current_schema()", "TABLE"),
+    (_FUNCTIONS, "FUNCTION"),
+)
+"""What a dump makes: tables with all that hangs on them, and functions that no extension brought."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +107,10 @@ def load_dump(file: Path, url: str, folder: Path) -> None:
 
 def empty_again(url: str) -> None:
     """Take back what ``load_dump`` filled, when a later step failed: a half restore leaves nothing usable."""
-    query = text("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
     with Database(url).write() as connection:
-        for name in connection.execute(query).scalars().all():
-            connection.execute(text(f'DROP TABLE IF EXISTS "{name}" CASCADE'))
+        for query, word in _MADE:
+            for name in connection.execute(text(query)).scalars().all():
+                connection.execute(text(f"DROP {word} IF EXISTS {name} CASCADE"))
 
 
 def _copy_sqlite(source: str, target: Path) -> None:

@@ -8,11 +8,15 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lineage.errors import ShuzhaError
 from sandbox.engine import JARS, jars_folder
 from sandbox.messages import explain, language_from_environment
+
+
+if TYPE_CHECKING:
+    from sandbox.domain import Domain
 
 
 _LIBRARIES = ("pyspark", "delta-spark", "deltalake", "duckdb", "opendp", "scikit-learn", "onnxruntime", "sqlalchemy")
@@ -32,7 +36,7 @@ class Part:
 
 def find_parts(home: Path) -> list[Part]:
     """Look for every part; never raises, so that one missing part does not hide another."""
-    return [*_system(), *_jars(), *_libraries(), *_jails(home), _domain(home), _selftest(home)]
+    return [*_system(), *_jars(), *_libraries(), *_jails(home), _domain(home), *_at_rest(home), _selftest(home)]
 
 
 def _system() -> Iterator[Part]:
@@ -119,6 +123,33 @@ def _selftest(home: Path) -> Part:
     result = filed.result if filed else None
     found = f"{result.begun} · {len(result.probes)}" if result else ""
     return Part("selftest", found, "law 1", command, needed=False)
+
+
+def _at_rest(home: Path) -> Iterator[Part]:
+    """Try the key service and the storage that the settings name; nothing is said of a folder that holds no domain."""
+    from sandbox.domain import open_domain
+
+    try:
+        domain = open_domain(home)
+    except ShuzhaError:
+        return
+    for name, law, attempt in (("key service", "law 10", _keys_of), ("storage", "D9, law 10", _storage_of)):
+        try:
+            yield Part(name, attempt(domain), law, "")
+        except ShuzhaError as error:
+            yield Part(name, "", law, _fix(error))
+
+
+def _keys_of(domain: Domain) -> str:
+    from sandbox.keys_rotating import check_opens
+
+    return f"{domain.keys.service.name} · root {check_opens(domain.keys)}"
+
+
+def _storage_of(domain: Domain) -> str:
+    from sandbox.storage import try_out
+
+    return f"{domain.storage.name} · {try_out(domain.storage, domain.home / 'sealed', domain.mounts)}"
 
 
 def _fix(error: ShuzhaError) -> str:

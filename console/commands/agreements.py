@@ -23,11 +23,32 @@ def sign(tenant: str, terms: Annotated[Path, typer.Option()], until: Annotated[s
 
 def end(agreement: str, reason: Annotated[str, typer.Option()]) -> None:
     """End an agreement; with a tenant's last one its keys and data are destroyed."""
+    from console.ending_page import page
     from sandbox.ending import end_agreement
 
     here = door()
-    end_agreement(here.domain, here.session, agreement, reason)
+    entry = end_agreement(here.domain, here.session, agreement, reason)
     here.say("done.ended", agreement=agreement)
+    here.give(
+        {"agreement": agreement, "entry": entry.seq, **entry.payload}, shown=page(entry, agreement, here.language)
+    )
+
+
+def show(agreement: str) -> None:
+    """Show an agreement and the records of what was destroyed at its end."""
+    from console.ending_page import page
+    from sandbox.agreements import agreement_of
+    from sandbox.ending import destructions
+
+    here = door()
+    entries = destructions(here.domain, here.session, agreement)
+    with here.domain.read() as connection:
+        found = agreement_of(connection, agreement)
+    told = {"agreement": found.id, "tenant": found.tenant, "state": found.state.value, "until": found.until}
+    pages = [page(one, agreement, here.language) for one in entries]
+    lines = [f"{name}: {value}" for name, value in told.items()]
+    records = [{"entry": one.seq, "time": one.time, **one.payload} for one in entries]
+    here.give({**told, "destructions": records}, shown="\n\n".join(["\n".join(lines), *pages]))
 
 
 def list_all() -> None:
@@ -77,5 +98,5 @@ def _terms(path: Path) -> dict[str, str]:
         raise DefinitionError("declaration.not-toml", file=path.name, detail=str(error)[:200]) from error
 
 
-AGREEMENT: Mapping[str, Callable[..., None]] = {"sign": sign, "end": end, "list": list_all}
+AGREEMENT: Mapping[str, Callable[..., None]] = {"sign": sign, "end": end, "list": list_all, "show": show}
 SCENARIO: Mapping[str, Callable[..., None]] = {"open": open_one, "list": list_scenarios}

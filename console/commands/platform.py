@@ -26,6 +26,8 @@ def init(
     registrar_login: Annotated[str, typer.Option()],
     registrar: Annotated[str, typer.Option()],
     database: Annotated[str, typer.Option()] = "",
+    root_keys: Annotated[str, typer.Option()] = "file",
+    storage: Annotated[str, typer.Option()] = "gocryptfs",
 ) -> None:
     """Open a new domain with its authority, first officer and first registrar."""
     from console.tokens import keep_token
@@ -33,7 +35,7 @@ def init(
     from sandbox.parties import found_authority
 
     here = door()
-    domain = create(here.home, name, url=database or None)
+    domain = create(here.home, name, url=database or None, storage=storage, root_keys=root_keys)
     founded = found_authority(
         domain,
         name=name.partition(".")[0],
@@ -81,9 +83,11 @@ def supervise(once: Annotated[bool, typer.Option()] = False) -> None:
     import signal
 
     from console.commands.selftest import file_at_start
+    from jobs.jail.pool_settings import pooled
     from jobs.supervisor import Supervisor, supervisor_lock
     from lineage.errors import MissingPartError
     from sandbox.engine import jars_folder
+    from sandbox.housekeeping import housekeeping, keep_house
 
     here = door()
     with supervisor_lock(here.domain) as mine:
@@ -94,9 +98,11 @@ def supervise(once: Annotated[bool, typer.Option()] = False) -> None:
         # What a service manager sends first; what works is ended in the order that a crash could not keep.
         signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
         if once:
+            keep_house(here.domain)
             here.give({"started": supervisor.drain()})
         else:
-            supervisor.serve()
+            with housekeeping(here.domain, lambda error: here.say("housekeeping.trouble", kind=error.code)):
+                supervisor.serve()
 
 
 def _say_trouble(here: Door, lane: Lane, error: Exception) -> None:

@@ -12,7 +12,6 @@ count = 1
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,14 +35,13 @@ _MEMORY: Final = re.compile(r"([1-9][0-9]{0,5})([mg])")
 _MOST: Final = 64
 
 
-def read_kinds(home: Path, jars: Path) -> tuple[WarmKind, ...]:
+def read_kinds(settings: Mapping[str, Any], jars: Path) -> tuple[WarmKind, ...]:
     """Read what a domain keeps warm; without a word about it, one of each runtime if the memory is there.
 
     Raises:
         DefinitionError: ``pool.bad-setting``.
         MissingPartError: a runtime that is to be kept warm is not installed.
     """
-    settings = tomllib.loads((home / "domain.toml").read_text(encoding="utf-8"))
     tables = settings["warm"] if "warm" in settings else default_tables(free_memory())
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise DefinitionError("pool.bad-setting", name="warm")
@@ -87,14 +85,20 @@ def _memory_bytes(text: object) -> int:
 
 
 @contextmanager
-def pooled(jail: Jail, home: Path, jars: Path) -> Iterator[Jail]:
+def pooled(jail: Jail, settings: Mapping[str, Any], folder: Path, jars: Path) -> Iterator[Jail]:
     """Give the jail with a domain's pool of warm ones round it for the time of a block.
 
     A jail of another kind than namespaces is given back as it is: only theirs can be entered late.
+
+    Args:
+        jail: the jail that the domain's settings name.
+        settings: what ``domain.toml`` says.
+        folder: a root-only folder of the pool alone; what a dead platform left in it is removed.
+        jars: the folder with Delta's jars.
     """
-    kinds = read_kinds(home, jars)
+    kinds = read_kinds(settings, jars)
     if not kinds or not isinstance(jail, BubblewrapJail):
         yield jail
         return
-    with PooledJail(jail, WarmPool(jail, kinds, home.resolve() / "run" / "warm")) as warm:
+    with PooledJail(jail, WarmPool(jail, kinds, folder.resolve())) as warm:
         yield warm

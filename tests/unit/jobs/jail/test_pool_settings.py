@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,7 @@ GIBIBYTE = 1024 * MEBIBYTE
 
 
 def kinds_of(home: Path, text: str) -> list[tuple[str, int, int, int]]:
-    (home / "domain.toml").write_text(f"format = 1\n{text}\n")
-    found = read_kinds(home, home / "jars")
+    found = read_kinds(tomllib.loads(text), home / "jars")
     return [(kind.name, kind.limits.cores, kind.limits.memory_bytes // MEBIBYTE, kind.count) for kind in found]
 
 
@@ -76,8 +76,7 @@ class OtherJail:
 
 
 def test_a_jail_that_cannot_be_entered_late_is_given_back_as_it_is(tmp_path: Path) -> None:
-    (tmp_path / "domain.toml").write_text('[[warm]]\nruntime = "python"\n')
     jail: Jail = OtherJail()  # type: ignore[assignment] # only asked for its kind
-    with pooled(jail, tmp_path, tmp_path) as given:
+    with pooled(jail, {"warm": [{"runtime": "python"}]}, tmp_path / "warm", tmp_path) as given:
         assert given is jail
-    assert not (tmp_path / "run").exists()
+    assert not (tmp_path / "warm").exists()

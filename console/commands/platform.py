@@ -94,13 +94,16 @@ def supervise(once: Annotated[bool, typer.Option()] = False) -> None:
         if not mine:
             raise MissingPartError("supervisor.taken")
         file_at_start(here)
-        supervisor = Supervisor(here.domain, here.jail, jars_folder(), trouble=partial(_say_trouble, here))
-        # What a service manager sends first; what works is ended in the order that a crash could not keep.
-        signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
-        if once:
-            keep_house(here.domain)
-            here.give({"started": supervisor.drain()})
-        else:
+        # Warm jails are for who stays: one pass would be over before they are ready.
+        warm = {**here.domain.settings, "warm": []} if once else here.domain.settings
+        with pooled(here.jail, warm, here.domain.home / "run" / "warm", jars_folder()) as jail:
+            supervisor = Supervisor(here.domain, jail, jars_folder(), trouble=partial(_say_trouble, here))
+            # What a service manager sends first; what works is ended in the order that a crash could not keep.
+            signal.signal(signal.SIGTERM, lambda *_: supervisor.stop())
+            if once:
+                keep_house(here.domain)
+                here.give({"started": supervisor.drain()})
+                return
             with housekeeping(here.domain, lambda error: here.say("housekeeping.trouble", kind=error.code)):
                 supervisor.serve()
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from jobs import runs, settling, starting
+from jobs import runs, settling, starting, submitting
 from jobs.carrying import Carrier
 from jobs.jail.spec import Capability, Collected, Ending, JailSpec, Outcome
 from jobs.lanes import LaneCarrier
 from lineage.errors import GateRefusedError
-from sandbox.grants import Zone
+from sandbox.grants import Zone, get_grant, tables_of
 from tests.factories import Stage, World
 from tests.worlds import Hands
 
@@ -99,8 +99,6 @@ class Ticking(threading.Event):
 def make_tables(world: World, grant: str = "grant") -> None:
     """Make the empty folder of each table that was entered as provisioned, for a jail mounts what is there."""
     with world.domain.read() as connection:
-        from sandbox.grants import get_grant, tables_of
-
         found = get_grant(connection, world.ids[grant])
         for zone in Zone:
             for table in tables_of(connection, found, zone).values():
@@ -137,3 +135,50 @@ def by_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a watch look at each question and a wait last a second: of the test's clock, which costs no time."""
     monkeypatch.setattr(starting, "_LOOK_EVERY", 0.0)
     monkeypatch.setattr(settling, "_ASK_EVERY", 1.0)
+
+
+def fill_tables(world: World, grant: str = "grant") -> None:
+    """Write a few rows into each table that was entered as provisioned, so that a real jail has something to read."""
+    import pyarrow as pa
+    from deltalake import write_deltalake
+
+    with world.domain.read() as connection:
+        found = get_grant(connection, world.ids[grant])
+        tables = [table for zone in Zone for table in tables_of(connection, found, zone).values()]
+    for table in tables:
+        folder = world.domain.sealed(found.id, table.zone) / table.id
+        rows = pa.table({name: [f"{name}-{row}" for row in range(100)] for name in table.columns})
+        write_deltalake(folder, rows)
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+MANIFEST = """
+[job]
+name = "{name}"
+scenario = "{scenario}"
+
+[inputs]
+visits = "health.visits"
+
+[[run]]
+name = "work"
+runtime = "python"
+entry = "main.py"
+memory = "512m"
+minutes = 5
+
+[[product]]
+name = "files"
+kind = "file"
+run = "work"
+"""
+
+
+def submit_code(world: World, login: str, scenario: str, name: str, code: str) -> str:
+    """Submit a job that is one file of code; gives its id."""
+    folder = world.domain.home.parent / f"code-{login}-{name}"
+    folder.mkdir()
+    (folder / "job.toml").write_text(MANIFEST.format(name=name, scenario=world.ids[scenario]))
+    (folder / "main.py").write_text(code)
+    return submitting.submit(world.domain, world.session(login), folder).id

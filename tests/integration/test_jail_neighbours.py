@@ -1,0 +1,199 @@
+"""Two tenants' runs in two real jails at once: whatever one does, the other ends well and the machine carries on (D1, P1; law 1)."""
+
+from __future__ import annotations
+
+import os
+import select
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from jobs import bell
+from jobs.jail.bubblewrap import BubblewrapJail
+from jobs.jail.probe import BWRAP
+from jobs.runs import Run, ask_cancel, get_run, queue
+from jobs.runs import Stage as RunStage
+from jobs.states import RunState
+from jobs.supervisor import Supervisor, outbox_of, read_log
+from sandbox.engine import jars_folder
+from sandbox.parties import suspend
+from tests.factories import Stage, World, add_grant, provision
+from tests.fixtures_domain import WorldAt
+from tests.fixtures_lanes import fill_tables, submit_code
+
+
+pytestmark = [
+    pytest.mark.jail,
+    pytest.mark.skipif(os.geteuid() != 0 or not BWRAP.exists(), reason="needs root and bubblewrap"),
+]
+
+PATIENCE = 240
+
+QUIET = """
+def main(job):
+    rows = job.table("visits")
+    job.save("rows.csv", rows)
+    job.log(f"read {len(rows)}")
+"""
+HOSTILE = {
+    "fork bomb": """
+import os, time
+def main(job):
+    job.log("begun")
+    while True:
+        try:
+            os.fork()
+        except OSError:
+            time.sleep(0.01)
+""",
+    "memory hog": """
+def main(job):
+    job.log("begun")
+    held = []
+    while True:
+        held.append(bytearray(16 << 20))
+""",
+    "disk filler": """
+import os
+def main(job):
+    job.log("begun")
+    number = 0
+    while True:
+        for folder in ("/out", "/tmp"):
+            try:
+                with open(f"{folder}/{number}", "wb") as file:
+                    file.write(os.urandom(1 << 20))
+            except OSError:
+                pass
+        number += 1
+""",
+    "ignores every signal": """
+import signal
+def main(job):
+    for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(number, signal.SIG_IGN)
+    job.log("begun")
+    while True:
+        pass
+""",
+    "daemonises": """
+import os, time
+def main(job):
+    for _ in range(5):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                os.setsid()
+                while True:
+                    time.sleep(0.001)
+            os._exit(0)
+    job.log("begun")
+    time.sleep(1000)
+""",
+    "floods its log": """
+import sys
+def main(job):
+    job.log("begun")
+    while True:
+        sys.stdout.write("x" * 65536)
+""",
+}
+
+
+@pytest.fixture
+def two(world_at: WorldAt) -> World:
+    """Two tenants with a few rows each."""
+    world = world_at(Stage.PROVISIONED)
+    world.ids["rival-grant"] = add_grant(world, "rival", "scenario:rivals")
+    provision(world, world.ids["rival-grant"])
+    for grant in ("grant", "rival-grant"):
+        fill_tables(world, grant)
+    return world
+
+
+def now(world: World, run: str) -> Run:
+    with world.domain.read() as connection:
+        return get_run(connection, run)
+
+
+def wait_until(world: World, holds: Callable[[], bool]) -> None:
+    """Look whenever the bell rings, and now and then."""
+    never = threading.Event()
+    for _ in range(PATIENCE):
+        since = bell.rung(world.domain)
+        if holds():
+            return
+        bell.wait(world.domain, since, never, 1)
+    raise AssertionError("it did not come to that")
+
+
+@pytest.fixture
+def served(two: World) -> Iterator[World]:
+    """A supervisor of all lanes at work, on a clock that goes on by itself."""
+    supervisor = Supervisor(two.domain, BubblewrapJail(), jars_folder())
+    serving = threading.Thread(target=supervisor.serve)
+    serving.start()
+    yield two
+    supervisor.stop()
+    serving.join(PATIENCE)
+    assert not serving.is_alive()
+
+
+def begun(world: World, run: str) -> bool:
+    log = world.domain.home / "run" / "work" / run / "jail" / "log"
+    return log.exists() and b"begun" in log.read_bytes()
+
+
+def living(run: str) -> list[int]:
+    """Processes that were ever put into a run's control group and do not end by themselves at once."""
+    left = []
+    for path in Path("/proc").iterdir():
+        try:
+            mine = path.name.isdigit() and run in (path / "cgroup").read_text()
+            descriptor = os.pidfd_open(int(path.name)) if mine else None
+        except OSError:
+            continue
+        if descriptor is not None:
+            if not select.select([descriptor], [], [], 5)[0]:
+                left.append(int(path.name))
+            os.close(descriptor)
+    return left
+
+
+@pytest.mark.parametrize("hostile", list(HOSTILE))
+def test_a_hostile_neighbour_harms_nobody(served: World, hostile: str) -> None:
+    world = served
+    bad = submit_code(world, "processor", "scenario", "bad", HOSTILE[hostile])
+    good = submit_code(world, "rival-processor", "scenario:rivals", "good", QUIET)
+    first = queue(world.domain, world.session("processor"), bad, 0, RunStage.DEVELOPMENT)
+    wait_until(world, lambda: begun(world, first) or now(world, first).over)
+    second = queue(world.domain, world.session("rival-processor"), good, 0, RunStage.DEVELOPMENT)
+    wait_until(world, lambda: now(world, second).over)
+    found = now(world, second)
+    assert (found.state, found.reason) == (RunState.SUCCEEDED, "reason.ended.done")
+    assert "read 100" in read_log(world.domain, found)
+    assert (outbox_of(world.domain, second) / "rows.csv").stat().st_size > 100
+    if not now(world, first).over:
+        ask_cancel(world.domain, world.session("processor"), first)
+    wait_until(world, lambda: now(world, first).over)
+    assert now(world, first).state in {RunState.CANCELLED, RunState.FAILED}
+    assert living(first) == []
+    assert list((world.domain.home / "run" / "work").iterdir()) == []
+
+
+def test_a_suspended_tenants_run_ends_and_its_neighbours_goes_on(served: World) -> None:
+    world = served
+    endless = HOSTILE["ignores every signal"]
+    runs = []
+    for login, scenario in (("processor", "scenario"), ("rival-processor", "scenario:rivals")):
+        job = submit_code(world, login, scenario, "endless", endless)
+        runs.append(queue(world.domain, world.session(login), job, 0, RunStage.DEVELOPMENT))
+    wait_until(world, lambda: all(begun(world, run) for run in runs))
+    suspend(world.domain, world.session("officer"), world.ids["medica"], "risk found")
+    wait_until(world, lambda: now(world, runs[0]).over)
+    assert (now(world, runs[0]).state, now(world, runs[0]).reason) == (RunState.CANCELLED, "reason.tenant-suspended")
+    assert now(world, runs[1]).state is RunState.RUNNING
+    assert living(runs[0]) == []
+    assert living(runs[1]) != []

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from console.demo.acts_data import OFFICER, REGISTRAR
+from console.demo.acts_data import MAINTAINER, OFFICER, REGISTRAR
 from console.main import main
 from jobs.runs import Stage as RunStage
 from jobs.runs import get_run, queue
@@ -27,7 +27,6 @@ from sandbox.access import authenticate
 from sandbox.backup_restore import Sources, restore
 from sandbox.domain import Domain, open_domain
 from sandbox.grants import Zone, get_grant, tables_of, zone_opened
-from sandbox.roles import OrganisationKind, Role
 from sandbox.viewing import first_rows
 from tests.backups import FIRST, Place, RecoveryKey, new_recovery_key, verified, with_tables
 from tests.factories import Stage
@@ -98,25 +97,9 @@ def machine(played: Played, tmp_path: Path) -> Machine:
     return Machine(home, open_domain(home), dict(played.play.ids))
 
 
-def add_keeper(machine: Machine) -> None:
-    """Let the registrar and the officer admit somebody who keeps the machines."""
-    from sandbox.parties import register
-
-    clerk, officer = (
-        authenticate(machine.domain, (machine.home / "tokens" / f"{login}.token").read_text())
-        for login in (REGISTRAR, OFFICER)
-    )
-    party = register(machine.domain, clerk, name="machines", title="运维单位", kind=OrganisationKind.MAINTAINER)
-    secret = enrolment.enrol(
-        machine.domain, clerk, officer, login="keeper", name="Keeper", organisation=party, role=Role.MAINTAINER
-    )
-    (machine.home / "tokens" / "keeper.token").write_text(secret)
-
-
 @pytest.mark.jail
 @pytest.mark.spark
 def test_a_city_goes_on_after_its_machine_is_lost(machine: Machine, ask: Ask, tmp_path: Path) -> None:
-    add_keeper(machine)
     key = tmp_path / "recovery.key"
     subprocess.run(["age-keygen", "-o", str(key)], check=True, capture_output=True)
     public = key.read_text().partition("public key: ")[2].split("\n")[0]
@@ -125,7 +108,7 @@ def test_a_city_goes_on_after_its_machine_is_lost(machine: Machine, ask: Ask, tm
     copy, keys, new = outside / "copy", outside / "keys", tmp_path / "new"
 
     ask("backup", "recipient", public, "--home", machine.home, "--as", OFFICER)
-    made = ask("backup", "create", copy, "--keys", keys, "--home", machine.home, "--as", "keeper")
+    made = ask("backup", "create", copy, "--keys", keys, "--home", machine.home, "--as", MAINTAINER)
     shutil.copy(machine.home / "public" / "domain.pub", outside)
     assert ask("backup", "check", copy, "--home", machine.home)["whole"]
     shutil.rmtree(machine.home)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from desensitize.numbers_file import write_numbers
 from desensitize.policy import Plan, plan
 from desensitize.provision import provision, subject_keys
 from desensitize.pseudonym import ScenarioKeys
-from desensitize.registry import Universe, make_numbers_folder, number_subjects, numbers_opened, write_numbers
+from desensitize.registry import Universe, make_numbers_folder, number_subjects, numbers_opened
 from desensitize.rowfilter import parse_filter
 from desensitize.sampling import SampleRate
 from lineage.clock import stamp

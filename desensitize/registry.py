@@ -1,4 +1,4 @@
-"""Subject numbers: one number a subject, the same in every table, version and tenant, so that the gate can remember whom it told of (law 4).
+"""Subject numbers: one number a subject in every table, version and tenant: the gate remembers whom it told of (law 4).
 
 Inputs hold tokens that differ from scenario to scenario, on purpose. When an input is provisioned, trusted code also marks its
 subjects under the gate's key, gives each mark its number in the registry of its universe (persons, companies), and keeps the pairs
@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, insert, select
 
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Numbers = NDArray[np.uint32]
-
-FILE = "numbers.parquet"
-"""Two columns in the folder of a provisioned table: ``token`` (text) and ``number`` (uint32), one row a subject."""
 
 _ZONE = "numbers"
 _MARK = 16
@@ -127,14 +124,15 @@ def registered(connection: Connection, universe: str, sealer: Sealer) -> pa.Arra
     """
     import pyarrow as pa
 
-    query = select(subject_part).where(subject_part.c.universe == universe).order_by(subject_part.c.first)
+    columns = (subject_part.c.first, subject_part.c.count.label("subjects"), subject_part.c.sealed)
+    query = select(*columns).where(subject_part.c.universe == universe).order_by(subject_part.c.first)
     parts, following = [pa.array([], pa.binary())], 0
     for row in connection.execute(query):
         if row.first != following:
             raise MissingPartError("records.registry-incomplete", universe=f"label.subject-kind.{universe}")
-        data = sealer.open(row.sealed, universe, row.first, row.count)
-        parts.append(_marks_of(data, row.count))
-        following += row.count
+        data = sealer.open(row.sealed, universe, row.first, row.subjects)
+        parts.append(_marks_of(data, row.subjects))
+        following += row.subjects
     if len(parts) - 1 != logged(connection, log_subject_of(universe)):
         raise MissingPartError("records.registry-incomplete", universe=f"label.subject-kind.{universe}")
     return pa.concat_arrays(parts)
@@ -164,16 +162,6 @@ def _marks_of(data: bytes, count: int) -> pa.Array:
 
 def _sealer(gate: GateKey) -> Sealer:
     return gate.sealer("registry")
-
-
-def write_numbers(folder: Path, tokens: pa.Array, numbers: Numbers) -> None:
-    """Write the pairs of one table into its folder; the order is that of the tokens, not of the numbers."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    folder.mkdir(mode=0o755)
-    table = pa.table({"token": tokens, "number": pa.array(numbers, pa.uint32())}).sort_by("token")
-    pq.write_table(table, folder / FILE, write_statistics=False)
 
 
 @contextmanager
@@ -206,17 +194,3 @@ def make_numbers_folder(domain: Domain, found: Grant) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
         domain.storage.create(fresh, domain.keys.zone_key(found.tenant, found.id, _ZONE))
         fresh.rename(sealed)
-
-
-def read_numbers(folder: Path) -> Any:
-    """Read the pairs of one table, as an Arrow table.
-
-    Raises:
-        MissingPartError: there are none: the table was provisioned before the gate numbered subjects.
-    """
-    import pyarrow.parquet as pq
-
-    path = folder / FILE
-    if not path.is_file():
-        raise MissingPartError("records.not-numbered")
-    return pq.read_table(path)

@@ -18,17 +18,22 @@ from export_gate.artefact import File, card_file, model_files, table_files
 from export_gate.evidence import Evidence, Source, write_evidence
 from export_gate.exports import Export, find_product, folder_of, get_export, move
 from export_gate.finding import Finding, Verdict, worst
-from export_gate.findings import findings_from_json
+from export_gate.findings import findings_from_json, plain_reasons
 from export_gate.gatekeeper import Gatekeeper, WorkerFailedError
 from export_gate.lanes import question_of
 from export_gate.ledger import Caps, Claim, admit, question_key, store_answer, stored_answer
 from export_gate.origins import column_sources, feature_sources
 from export_gate.policy import LABELS, check_grade
+from export_gate.records.judging import Judged
+from export_gate.records.remembering import NO_SUBJECTS, Asked, judged, keep_all, opened_numbers
+from export_gate.records.tries import check_tries
 from export_gate.states import ExportState
 from export_gate.statistic import Question
 from export_gate.statistic.answer import number_columns
+from export_gate.table.check import CellPolicy
 from jobs.query import parse_query, parse_rows
 from jobs.runs import get_job
+from jobs.selftest_held import check_held
 from jobs.spec import Job as JobSpec
 from jobs.spec import ModelProduct, Product, StatisticProduct, TableProduct, load_job
 from jobs.supervisor import frozen_folder
@@ -72,11 +77,12 @@ class Case:
 
 @dataclass(frozen=True)
 class Made:
-    """What came out of a lane: files, findings, and which source columns each result column comes from."""
+    """What came out of a lane: files, findings, which source columns each result column comes from, whom an exact table tells of."""
 
     files: tuple[File, ...]
     findings: tuple[Finding, ...]
     columns: Mapping[str, list[str]]
+    records: tuple[Judged, ...] = ()
 
 
 def check_export(gate: Gatekeeper, identity: str, caps: Caps | None = None) -> Export:
@@ -88,6 +94,10 @@ def check_export(gate: Gatekeeper, identity: str, caps: Caps | None = None) -> E
     """
     domain = gate.domain
     case = open_case(domain, identity)
+    if case.zone is Zone.INPUT:
+        with domain.read() as connection:
+            # Before anything is charged: the gate's own jail opens full rows, like a production run's (law 7).
+            check_held(connection)
     try:
         made = _make(gate, case, caps or Caps())
     except BudgetError:
@@ -235,10 +245,20 @@ def answer_columns(question: Question) -> tuple[str, ...]:
 
 def _table(gate: Gatekeeper, case: Case, product: TableProduct) -> Made:
     query = parse_query(product.sql, case.columns, case.spec.steps)
-    result = _work(gate, case)
-    table = result.get("table")
-    files = table_files(table["columns"], table["rows"], len(query.keys)) if table else ()
-    return Made(files, findings_from_json(result["findings"]), column_sources(query, _nodes(case)))
+    datasets = {source.name: source.dataset for source in case.sources}
+    asked = Asked(query, case.subjects, case.kinds, datasets, case.tenant)
+    with gate.domain.read() as connection:
+        spent = check_tries(gate.domain, connection, case.scenario)
+    if spent is not None:
+        return Made((), (spent,), {})
+    result = _work(gate, case, tuple(dict.fromkeys(asked.about)))
+    table, findings = result.get("table"), findings_from_json(result["findings"])
+    columns = column_sources(query, _nodes(case))
+    if not table:
+        return Made((), findings, columns)
+    records = judged(gate.domain, asked, result["records"], CellPolicy())
+    findings += tuple(one for each in records for one in each.findings) if records else (NO_SUBJECTS,)
+    return Made(table_files(table["columns"], table["rows"], len(query.keys)), findings, columns, records)
 
 
 def _model(gate: Gatekeeper, case: Case, product: ModelProduct) -> Made:
@@ -253,16 +273,19 @@ def _model(gate: Gatekeeper, case: Case, product: ModelProduct) -> Made:
     return Made(files, findings_from_json(result["findings"]), {product.target: sources})
 
 
-def _work(gate: Gatekeeper, case: Case) -> dict[str, Any]:
+def _work(gate: Gatekeeper, case: Case, numbered: tuple[str, ...] = ()) -> dict[str, Any]:
     request = {
+        "numbered": list(numbered),
         "product": case.export.product,
         "subjects": dict(case.subjects),
         "preview": False,
         "seed": _seed(gate.domain, case),
         "purpose": case.purpose,
     }
-    with opened_tables(gate.domain, case) as folders:
-        return gate.work(request, case.folder, folders, case.scenario, case.export.requested_by)
+    about = {name: case.tables[name] for name in numbered}
+    with opened_tables(gate.domain, case) as folders, opened_numbers(gate.domain, case.grant, about) as numbers:
+        mounted = {**folders, **numbers}
+        return gate.work(request, case.folder, mounted, case.scenario, case.export.requested_by)
 
 
 def _seed(domain: Domain, case: Case) -> int:
@@ -293,17 +316,16 @@ def _settle(domain: Domain, case: Case, made: Made) -> Export:
         files=files,
     )
     to = ExportState.IN_REVIEW if verdict.lets_out else ExportState.REFUSED
-    reasons: list[Json] = [
-        {"check": one.check, "verdict": one.verdict.value, "reason": one.reason, "params": dict(one.params)}
-        for one in findings
-    ]
+    reasons = plain_reasons(findings)
     with domain.change(PLATFORM) as change:
         if get_export(change.connection, case.export.id).state is not case.export.state:
             raise DefinitionError("export.moved-meanwhile", export=case.export.id)
         # Written where nobody else writes: a second check of the same export must not put its files under the first one's digest.
         digest = write_evidence(folder_of(domain, case.export.id), evidence)
         move(change, case.export, to, verdict=verdict.value, reasons=reasons, evidence_digest=digest)
-        change.record(Kind.EXPORT_CHECKED, _subjects(case), _entry(case, made, verdict, digest, reasons))
+        kept = keep_all(change, domain, case.export.id, made.records if verdict.lets_out else ())
+        entry = {**_entry(case, made, verdict, digest, reasons), **({"records": kept} if kept else {})}
+        change.record(Kind.EXPORT_CHECKED, _subjects(case), entry)
         return get_export(change.connection, case.export.id)
 
 

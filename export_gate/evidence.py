@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from lineage.canonical import Json, encode
 from lineage.errors import GateRefusedError
 
 
-_FILE = "evidence.json"
+_FILE, _REFUSAL = "evidence.json", "refusal.json"
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,13 @@ def write_evidence(folder: Path, evidence: Evidence) -> str:
         _write(folder / "product" / file.name, file.data)
     data = encode(evidence.json)
     _write(folder / _FILE, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_refusal(folder: Path, export: str, findings: Iterable[Finding]) -> str:
+    """Write why an approved export was not released, beside its evidence, which stays what people voted on; gives its digest."""
+    data = encode({"format": 1, "export": export, "findings": findings_to_json(findings)})
+    _write(folder / _REFUSAL, data)
     return hashlib.sha256(data).hexdigest()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from export_gate.finding import Finding, Verdict
+from lineage.canonical import Json
 
 
 def findings_to_json(findings: Iterable[Finding]) -> list[dict[str, Any]]:
@@ -38,3 +39,11 @@ def findings_from_json(values: Iterable[Mapping[str, Any]]) -> tuple[Finding, ..
         )
         for value in values
     )
+
+
+def plain_reasons(findings: Iterable[Finding]) -> list[Json]:
+    """Write what a tenant may see of findings: never their evidence."""
+    return [
+        {"check": one.check, "verdict": one.verdict.value, "reason": one.reason, "params": dict(one.params)}
+        for one in findings
+    ]

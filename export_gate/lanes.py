@@ -11,6 +11,7 @@ from itertools import product as combinations
 from typing import TYPE_CHECKING, Any
 
 from export_gate.findings import findings_to_json
+from export_gate.records.vectors import to_wire
 from export_gate.statistic import Question, sole_subject
 from export_gate.statistic.measures import WIDEST_BOUND
 from jobs.query import Function, Query, parse_query, parse_rows, subject_columns
@@ -85,17 +86,25 @@ def table_lane(
     subjects: Subjects,
     *,
     preview: bool,
+    numbers: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Recompute a table with all contributors known, safe for every kind of subject it is about."""
+    """Recompute a table with all contributors known, safe for every kind of subject it is about.
+
+    ``numbers`` names the table of subject numbers of each input that is about somebody; a preview has none and tells nobody.
+    """
     from export_gate.table import CellPolicy, judge_table
 
     query = parse_query(product.sql, columns, steps)
-    judged = judge_table(connection, query, subjects, CellPolicy())
+    judged = judge_table(connection, query, subjects, CellPolicy(), numbers)
     result: dict[str, Any] = {"findings": findings_to_json(judged.findings)}
     if preview:
         return result | _numbers_of_view(connection, query)
     if judged.table is not None:
         result["table"] = {"columns": judged.table.columns, "rows": judged.table.rows}
+        result["records"] = [
+            {"vectors": to_wire(vectors), "counts": [one.counts for one in facts.columns]}
+            for vectors, facts in zip(judged.records, judged.recomputed, strict=False)
+        ]
     return result
 
 

@@ -30,6 +30,16 @@ def column_sources(query: Query, node_of_input: Mapping[str, str]) -> dict[str, 
     return {name: sorted(source.named(expression) | choosing) for name, expression in named}
 
 
+def argument_sources(query: Query, node_of_input: Mapping[str, str]) -> dict[str, frozenset[str]]:
+    """Map each aggregate to ``node#column`` of what its argument alone is made of; ``COUNT(*)`` is made of nothing.
+
+    Raises:
+        KeyError: as ``column_sources``.
+    """
+    source = _Relation(_parse(query.source), node_of_input)
+    return {item.name: source.named(item.argument or "NULL") for item in query.aggregates}
+
+
 def feature_sources(rows: Rows, node_of_input: Mapping[str, str]) -> list[str]:
     """Give the columns that a model's rows are made of, and those that chose them.
 

@@ -18,16 +18,20 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from export_gate.evidence import read_evidence, read_file
+from export_gate.evidence import read_evidence, read_file, write_refusal
 from export_gate.exports import Export, folder_of, get_export, move
+from export_gate.finding import worst
+from export_gate.findings import plain_reasons
+from export_gate.records.remembering import overtaken, tell_all
 from export_gate.review import REVIEWERS_NEEDED, Decision, record_subjects, reviews_of
 from export_gate.schema import charge
 from export_gate.states import ExportState
+from export_gate.table.check import CellPolicy
 from jobs.runs import get_job
 from lineage.canonical import Json, encode
 from lineage.errors import DefinitionError, GateRefusedError
 from lineage.kinds import Kind
-from lineage.log import PLATFORM
+from lineage.log import PLATFORM, Change
 from lineage.proof import prove
 from sandbox.access import Session, check_still_active
 from sandbox.agreements import get_scenario
@@ -57,12 +61,15 @@ def release(domain: Domain, identity: str) -> Path:
     Raises:
         DefinitionError: it is not approved.
         NotPermittedError: the tenant may not work any more: nothing leaves for it (A8).
-        GateRefusedError: evidence or files are not those that were approved.
+        GateRefusedError: evidence or files are not those that were approved; or another release, of whomever, came first, and
+            the two together would tell of too few: then the export is refused and its approvals are void (law 4).
     """
     with domain.read() as connection:
         found = get_export(connection, identity)
     if found.state is not ExportState.RELEASED:
         found = _fix(domain, identity)
+    if found.state is ExportState.REFUSED:
+        raise GateRefusedError("records.overtaken", export=identity)
     target = domain.home / "releases" / identity
     with (target.parent / f".{identity}.lock").open("w") as lock:
         # The officer's approval and the tenant's fetch may both come here: one builds, the other finds it whole.
@@ -84,12 +91,15 @@ def _fix(domain: Domain, identity: str) -> Export:
         check_working(change, job.scenario)
         evidence = read_evidence(folder_of(domain, found.id), found.evidence_digest)
         _check_approvals(change.connection, found)
+        told = _tell(change, domain, found, job.tenant, evidence)
+        if told is None:
+            return get_export(change.connection, found.id)
         manifest = encode(_manifest(domain, change.connection, found, evidence, change.at))
         move(change, found, ExportState.RELEASED, manifest=manifest.decode())
         node, product = f"release:{found.id}", f"product:{found.id}/{found.product}"
         change.record(
             Kind.EXPORT_RELEASED,
-            [*record_subjects(change, found), subject_of(manifest)],
+            [*record_subjects(change, found), subject_of(manifest), *told],
             {
                 "product": found.product,
                 "lineage": {
@@ -100,6 +110,31 @@ def _fix(domain: Domain, identity: str) -> Export:
             },
         )
         return get_export(change.connection, found.id)
+
+
+def _tell(change: Change, domain: Domain, found: Export, tenant: str, evidence: Mapping[str, Any]) -> list[str] | None:
+    """Compare an exact table with what was told since its check, then enter it as told; None when it was refused instead.
+
+    Nobody else writes meanwhile, so of two tables that tell something only together one leaves (law 4).
+
+    Raises:
+        GateRefusedError: it was never compared: it was checked before the gate remembered.
+    """
+    if found.kind != "table":
+        return []
+    if not any(str(one["check"]).startswith("records.") for one in evidence["findings"]):
+        raise GateRefusedError("records.not-compared", export=found.id)
+    against = overtaken(change, domain, found.id, tenant, CellPolicy())
+    if not against:
+        return tell_all(change, found.id)
+    digest = write_refusal(folder_of(domain, found.id), found.id, against)
+    reasons = [*found.reasons, *plain_reasons(against)]
+    move(change, found, ExportState.REFUSED, verdict=worst(against).value, reasons=reasons)
+    reason = {"check": against[0].check, "reason": against[0].reason, "evidence": digest}
+    change.record(
+        Kind.EXPORT_REFUSED, record_subjects(change, found), {"reason": "records.overtaken", "finding": reason}
+    )
+    return None
 
 
 def _check_approvals(connection: Connection, found: Export) -> None:

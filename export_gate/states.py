@@ -33,7 +33,7 @@ EXPORT = Machine(
         ExportState.REQUESTED: frozenset({ExportState.IN_REVIEW, ExportState.REFUSED}),
         ExportState.IN_REVIEW: frozenset({ExportState.REVIEWED, ExportState.REFUSED}),
         ExportState.REVIEWED: frozenset({ExportState.APPROVED, ExportState.REFUSED}),
-        ExportState.APPROVED: frozenset({ExportState.RELEASED}),
+        ExportState.APPROVED: frozenset({ExportState.RELEASED, ExportState.REFUSED}),
         ExportState.RELEASED: frozenset(),
         ExportState.REFUSED: frozenset(),
     },

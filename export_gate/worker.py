@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,14 +44,16 @@ def carry_out(request: Mapping[str, Any], job: Path, tables: Path) -> dict[str, 
     """Measure, recompute or train, as the product says; gives the lane's plain result."""
     spec = load_job(job)
     product = next(one for one in spec.products if one.name == request["product"])
-    connection = connect(tables, list(spec.inputs))
+    numbered: Sequence[str] = request.get("numbered", ())
+    connection = connect(tables, list(spec.inputs), numbered)
     columns = {name: _columns(connection, name) for name in spec.inputs}
     subjects: Mapping[str, str] = request["subjects"]
     preview: bool = request["preview"]
     if isinstance(product, StatisticProduct):
         return statistic_lane(connection, product, columns, spec.steps, subjects, preview=preview)
     if isinstance(product, TableProduct):
-        return table_lane(connection, product, columns, spec.steps, subjects, preview=preview)
+        numbers = None if preview else {name: _numbers_of(name) for name in numbered}
+        return table_lane(connection, product, columns, spec.steps, subjects, preview=preview, numbers=numbers)
     if isinstance(product, ModelProduct):
         return model_lane(
             connection, product, columns, spec.steps, subjects, seed=request["seed"], purpose=request["purpose"]
@@ -59,11 +61,16 @@ def carry_out(request: Mapping[str, Any], job: Path, tables: Path) -> dict[str, 
     return {"findings": findings_to_json([cannot_check(product.name)])}
 
 
-def connect(tables: Path, names: list[str]) -> duckdb.DuckDBPyConnection:
-    """Open an engine that holds the granted tables and can reach nothing else (the jail could not either; law 1)."""
+def connect(tables: Path, names: Sequence[str], numbered: Sequence[str] = ()) -> duckdb.DuckDBPyConnection:
+    """Open an engine that holds the granted tables and can reach nothing else (the jail could not either; law 1).
+
+    The subject numbers of the inputs in ``numbered`` lie beside them, in tables that no query can name.
+    """
     import duckdb
     from deltalake import DeltaTable
 
+    from desensitize.numbers_file import read_numbers
+    from export_gate.records.vectors import numbers_of
     from jobs.query import prepare
 
     connection = duckdb.connect(config={"threads": 2, "temp_directory": "/tmp/duckdb"})  # noqa: S108 - the jail's own
@@ -72,10 +79,18 @@ def connect(tables: Path, names: list[str]) -> duckdb.DuckDBPyConnection:
         connection.register(f"{name}__files", DeltaTable(tables / name).to_pyarrow_dataset())
         connection.execute(f'CREATE TABLE "{name}" AS SELECT * FROM "{name}__files"')  # noqa: S608 - a checked identifier
         connection.unregister(f"{name}__files")
+    for name in numbered:
+        connection.register("numbers__file", read_numbers(tables / numbers_of(name)))
+        connection.execute(f'CREATE TABLE "{_numbers_of(name)}" AS SELECT token, number FROM numbers__file')  # noqa: S608
+        connection.unregister("numbers__file")
     prepare(connection)
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
+
+
+def _numbers_of(name: str) -> str:
+    return f"{name} numbers"
 
 
 def cannot_check(product: str) -> Finding:

@@ -10,7 +10,7 @@ out, and null spaces of samples. The samples are the same each time, so that a f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 
@@ -21,23 +21,27 @@ MOST_SORTED = 200_000
 Matrix = Any
 
 
-def smallest_support(totals: Matrix) -> int:
+def smallest_support(totals: Matrix, must: Sequence[Collection[int]] = ()) -> int:
     """Give the fewest subjects, above none, in whom some combination of the columns is not zero.
 
     Args:
         totals: float64 array, one row a subject, one column a published sum; no NaN.
+        must: sets of columns; only combinations that use a column of each of them are looked at.
 
     Returns:
         A number of subjects; the number of all rows when nothing smaller was found.
     """
     import numpy as np
 
-    columns = _independent(totals)
+    columns, kept = _independent(totals)
+    groups = [[place for place, number in enumerate(kept) if number in wanted] for wanted in must]
     best = int(totals.shape[0])
-    if columns.shape[1] == 0:
+    if columns.shape[1] == 0 or not all(groups):
         return best
     scale = np.abs(columns)
     for weights in _candidates(columns):
+        if any(np.abs(weights[group]).max() <= TOLERANCE for group in groups):
+            continue
         residual = np.abs(columns @ weights)
         count = int(np.count_nonzero(residual > TOLERANCE * (scale @ np.abs(weights)) + 1e-300))
         if 0 < count < best:
@@ -45,13 +49,14 @@ def smallest_support(totals: Matrix) -> int:
     return best
 
 
-def _independent(totals: Matrix) -> Matrix:
-    """Scale the columns and leave out those that the others give exactly: they tell nothing new."""
+def _independent(totals: Matrix) -> tuple[Matrix, list[int]]:
+    """Scale the columns and leave out those that the ones before give exactly: they tell nothing new. Gives which stay, too."""
     import numpy as np
 
     kept: list[Matrix] = []
     basis: list[Matrix] = []
-    for column in totals.T:
+    places: list[int] = []
+    for place, column in enumerate(totals.T):
         top = np.abs(column).max(initial=0.0)
         if top == 0:
             continue
@@ -63,7 +68,8 @@ def _independent(totals: Matrix) -> Matrix:
         if np.abs(rest).max() > TOLERANCE:
             basis.append(rest / np.linalg.norm(rest))
             kept.append(scaled)
-    return np.stack(kept, axis=1) if kept else np.zeros((totals.shape[0], 0))
+            places.append(place)
+    return (np.stack(kept, axis=1) if kept else np.zeros((totals.shape[0], 0))), places
 
 
 def _candidates(columns: Matrix) -> Iterator[Matrix]:

@@ -42,6 +42,11 @@ class Column:
     exact_type: bool
     counts_subjects: bool
 
+    @property
+    def counts(self) -> bool:
+        """Whether it says how many there are, whatever its argument is made of."""
+        return self.function in {Function.COUNT, Function.COUNT_DISTINCT} or self.constant or self.indicator
+
 
 @dataclass(frozen=True)
 class Measure:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
 
@@ -31,7 +32,14 @@ Connection = Any
 
 
 def recompute(connection: Connection, query: Query, subject: str | None) -> Recomputed:
-    """Compute a table and the facts its checks need.
+    """Compute a table and the facts its checks need; see :func:`recomputing`."""
+    with recomputing(connection, query, subject) as facts:
+        return facts
+
+
+@contextmanager
+def recomputing(connection: Connection, query: Query, subject: str | None) -> Iterator[Recomputed]:
+    """Compute a table and the facts its checks need; its rows and subjects lie in temporary tables until the block ends.
 
     Args:
         connection: DuckDB connection in which the job's inputs are registered under their names.
@@ -49,7 +57,7 @@ def recompute(connection: Connection, query: Query, subject: str | None) -> Reco
         raise GateRefusedError("cells.subject-unknown", column=subject)
     prepare(connection)
     try:
-        return _Recomputation(connection, query, subject).run()
+        yield _Recomputation(connection, query, subject).run()
     except duckdb.Error as error:
         # The engine's own text can quote values of rows.
         raise GateRefusedError("cells.not-computable") from error

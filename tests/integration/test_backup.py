@@ -244,8 +244,8 @@ def test_a_recovery_key_under_a_passphrase_asks_once(place: Place, tmp_path: Pat
         f"Identity.load(Path({str(sealed)!r})); print('opened')"
     )
     assert "opened" in on_a_terminal(["python", "-c", program], b"", ["long words"])
-    with pytest.raises(GateRefusedError):
-        Identity(b"# nothing in it\n") and place.back(identity=Identity(b"# nothing in it\n"))
+    with refused(GateRefusedError, "backup.wrong-recovery-key"):
+        place.back(identity=Identity(b"# nothing in it\n"))
 
 
 def on_a_terminal(command: Sequence[str], data: bytes, answers: Sequence[str]) -> str:

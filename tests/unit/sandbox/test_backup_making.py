@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -412,7 +413,7 @@ def test_grants_whose_keys_were_never_copied_are_named(place: Place) -> None:
     place.make(place.beside / "first")
     index = Vault(place.keys).index(place.world.domain.log.signer.verifier)
     kept = {name: one for name, one in index.files.items() if place.world.ids["grant"] not in name}
-    Vault(place.keys).write(place.world.domain, backup_vault.replace(index, files=kept))
+    Vault(place.keys).write(place.world.domain, replace(index, files=kept))
     backup.create(place.world.domain, place.world.session("keeper"), place.folder)
     assert place.back().without_key == (place.world.ids["grant"],)
     with place.opened().read() as connection:

@@ -48,6 +48,7 @@ def stage(world_at: WorldAt, monkeypatch: pytest.MonkeyPatch) -> World:
 def answers(world: World, login: str = "processor") -> dict[str, Any]:
     """Every answer that a tenant's person can get of the domain now, as it would be printed."""
     session, run = world.session(login), world.ids["run"]
+    found: dict[str, Any]
     with world.domain.read() as connection:
         found = {
             "run": asdict(runs.get_run(connection, run, session)),

@@ -94,11 +94,15 @@ def to_blobs(record: Recorded) -> Blobs:
     """Write a recorded table as bytes."""
     import numpy as np
 
-    sets = [_bitmap(one).serialize() for one in record.numbers]
+    # The numbers of one cell mostly depend on the same subjects: each set is kept once.
+    places: dict[bytes, int] = {}
+    of = [places.setdefault(one.subjects.tobytes(), len(places)) for one in record.numbers]
+    sets = [_bitmap(np.frombuffer(one, "<u4")).serialize() for one in places]
     header = json.dumps(
         {
             "columns": [[one.name, one.question, sorted(one.sources)] for one in record.columns],
             "keys": [list(one.key) for one in record.numbers],
+            "sets": of,
             "sizes": [len(one) for one in sets],
         },
         ensure_ascii=False,
@@ -129,6 +133,7 @@ class Contents:
         self.columns = tuple(Published(name, text, frozenset(of)) for name, text, of in header["columns"])
         self._heads, self._sets, self._totals = heads, sets, totals
         self._keys: Sequence[Sequence[Any]] = header["keys"]
+        self._places: Sequence[int] = header["sets"]
         self._bounds = start + np.concatenate([[0], np.cumsum(header["sizes"])]).astype(np.int64)
         self._ends = np.cumsum(heads["size"].astype(np.int64))
         self._opened: Any = None
@@ -137,7 +142,8 @@ class Contents:
         """Give the set behind a number."""
         from pyroaring import BitMap
 
-        start, end = self._bounds[place : place + 2]
+        number = self._places[place]
+        start, end = self._bounds[number : number + 2]
         return BitMap.deserialize(self._sets[start:end])
 
     def column(self, place: int) -> Published:
@@ -161,9 +167,9 @@ class Contents:
         return Number(key, bool(head["margin"]), int(head["column"]), subjects, totals)
 
 
-def _bitmap(number: Number) -> BitMap:
+def _bitmap(subjects: Any) -> BitMap:
     from pyroaring import BitMap
 
-    found = BitMap(number.subjects)
+    found = BitMap(subjects)
     found.run_optimize()
     return found

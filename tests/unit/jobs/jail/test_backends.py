@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_no_jail_is_refused_outside_unit_tests(
     else:
         monkeypatch.setenv("SHUZHA_UNIT_TESTS", value)
     spec, jail = make(tmp_path, "pass"), UnjailedJail()
-    attempts = [
+    attempts: list[Callable[[], object]] = [
         lambda: jail_of({"jail": "none"}),
         jail.capability,
         lambda: jail.prepare(spec),

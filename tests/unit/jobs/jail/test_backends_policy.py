@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ from sandbox.columns import Grade
 from sandbox.grants import Provisioned, Zone
 
 
-FULL = {"network": True, "files": True, "uid": True, "limits": True, "kernel": False}
+FULL = Capability(network=True, files=True, uid=True, limits=True, kernel=False)
 
 
 def table(record: Mapping[str, Any]) -> Provisioned:
@@ -49,15 +50,16 @@ def test_a_kernel_of_its_own_is_needed_exactly_from_the_grade_that_is_set(
     bound = production if stage is Stage.PRODUCTION else development
     wanted = bound is not None and grade >= bound
     assert (Part.KERNEL in needed(grade, stage, own)) is wanted
-    assert can_isolate(Capability(**FULL), grade, stage, own) is not wanted
-    assert can_isolate(Capability(**FULL | {"kernel": True}), grade, stage, own)
+    assert can_isolate(FULL, grade, stage, own) is not wanted
+    assert can_isolate(replace(FULL, kernel=True), grade, stage, own)
 
 
 @pytest.mark.parametrize("part", ["network", "files", "uid", "limits"])
 @pytest.mark.parametrize("grade", list(Grade))
 @pytest.mark.parametrize("stage", list(Stage))
 def test_no_grade_does_without_a_wall(part: str, grade: Grade, stage: Stage) -> None:
-    weak = Capability(**FULL | {part: False, "kernel": True}, missing=("user namespaces",))
+    weak = replace(FULL, kernel=True, missing=("user namespaces",))
+    object.__setattr__(weak, part, False)
     with pytest.raises(MissingPartError) as caught:
         check_isolation(weak, grade, stage, OwnKernel())
     assert caught.value.code == "jail.too-weak"

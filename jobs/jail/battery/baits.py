@@ -201,7 +201,9 @@ def _system_v() -> Iterator[int]:
 
 @contextmanager
 def _message_queue(name: str) -> Iterator[str]:
-    queue = _libc.mq_open(name.encode(), os.O_CREAT | os.O_RDWR, 0o666, None)
+    # One short message: the usual size counts a tenth of what a user may hold in queues, and several trials run at once.
+    shape = (ctypes.c_long * 8)(0, 1, 64)
+    queue = _libc.mq_open(name.encode(), os.O_CREAT | os.O_RDWR, 0o666, shape)
     if queue < 0:
         raise OSError(ctypes.get_errno(), "mq_open")
     _libc.fchmod(queue, 0o666)

@@ -16,7 +16,7 @@ from typing import Final
 
 import pytest
 
-from jobs.jail import cgroup
+from jobs.jail import cgroup, late_mount
 from jobs.jail.battery import planted, run_jailed
 from jobs.jail.battery.host import LIMITS, bounds
 from jobs.jail.bubblewrap import BubblewrapJail
@@ -112,12 +112,17 @@ def run(jail: OnlyWarm, tmp_path: Path) -> Iterator[Run]:
     made: list[JailSpec] = []
 
     def go(
-        main: str, cancelled: Callable[[], bool] = lambda: False, uid: int = UID, **changes: int
+        main: str,
+        cancelled: Callable[[], bool] = lambda: False,
+        uid: int = UID,
+        ready: Callable[[Path], None] = lambda _: None,
+        **changes: int,
     ) -> tuple[Outcome, JailSpec]:
         name = f"test-{secrets.token_hex(12)}"
         folder, table = tmp_path / f"job-{name}", tmp_path / f"table-{name}"
         folder.mkdir()
         table.mkdir()
+        ready(table)
         code = main if "\n" in main else f"import os, time\ndef main(job):\n    {main}\n"
         write_job(folder, code, {})
         mounts = {**RUNTIME.read_only, "/job": folder, "/in/t": table}
@@ -229,8 +234,35 @@ def test_the_tables_stay_read_only_and_bare(run: Run) -> None:
     ]
 
 
-def test_what_the_host_mounts_later_stays_outside(run: Run, tmp_path: Path) -> None:
+def without(monkeypatch: pytest.MonkeyPatch, folder: Path, protection: str, instead: str) -> None:
+    """Let the pool use a late mount from which one protection was taken away."""
+    code = Path(late_mount.__file__).read_text(encoding="utf-8")
+    assert code.count(protection) == 1
+    (folder / "weakened.py").write_text(code.replace(protection, instead), encoding="utf-8")
+    monkeypatch.setattr(late_mount, "__file__", str(folder / "weakened.py"))
+
+
+LATER: Final = """
+import os, time
+def main(job):
+    while not os.path.exists("/in/t/go"):
+        time.sleep(0.02)
+    job.log(os.listdir("/in/t/below"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("protection", "instead", "seen"),
+    [
+        pytest.param("propagation=_PRIVATE", "propagation=_PRIVATE", [], id="as it is"),
+        pytest.param("propagation=_PRIVATE", "propagation=0", ["secret"], id="without being cut off"),
+    ],
+)
+def test_what_the_host_mounts_later_stays_outside(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protection: str, instead: str, seen: list[str]
+) -> None:
     """The innocent twin is a file written later, which does appear: the folder is live, its mounts are not."""
+    without(monkeypatch, tmp_path, protection, instead)
     done = False
 
     def mount_now() -> bool:
@@ -238,19 +270,57 @@ def test_what_the_host_mounts_later_stays_outside(run: Run, tmp_path: Path) -> N
         (table,) = tmp_path.glob("table-*")
         if not done:
             done = True
-            (table / "below").mkdir()
             subprocess.run(["mount", "-t", "tmpfs", "later", str(table / "below")], check=True)
             (table / "below" / "secret").touch()
             (table / "go").touch()
         return False
 
-    main = "exec(\"while not os.path.exists('/in/t/go'): time.sleep(0.02)\"); job.log(os.listdir('/in/t/below'))"
+    def share(table: Path) -> None:
+        subprocess.run(["mount", "-t", "tmpfs", "shared", str(table)], check=True)
+        subprocess.run(["mount", "--make-shared", str(table)], check=True)
+        (table / "below").mkdir()
+
     try:
-        outcome, _ = run(main, mount_now)
-        assert outcome.log.read_text() == "[]\n"
+        outcome, _ = run(LATER, mount_now, ready=share)
+        assert outcome.log.read_text() == f"{seen}\n"
     finally:
         (table,) = tmp_path.glob("table-*")
-        subprocess.run(["umount", str(table / "below")], check=True)
+        subprocess.run(["umount", "-R", str(table)], check=True)
+
+
+WRITES: Final = """
+import os
+def main(job):
+    told = []
+    for path in ("/in/t/rows", "/in/new", "/job/main.py", "/out/mine"):
+        try:
+            open(path, "w").close()
+            told.append(path)
+        except OSError:
+            pass
+    job.log(told)
+"""
+
+
+@pytest.mark.parametrize(
+    ("protection", "instead", "written"),
+    [
+        pytest.param("attr_set=flags", "attr_set=flags", ["/out/mine"], id="as it is"),
+        pytest.param("attr_set=flags", "attr_set=flags & ~1", ["/in/t/rows", "/out/mine"], id="without read-only"),
+        pytest.param("_MAP_OWNERS if owners is not None", "0 if owners is not None", [], id="without mapped owners"),
+    ],
+)
+def test_each_wall_of_the_late_mount_is_the_one_that_holds(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protection: str, instead: str, written: list[str]
+) -> None:
+    """The row file may be written by everyone: only the mount's flag keeps it."""
+    without(monkeypatch, tmp_path, protection, instead)
+
+    def open_rows(table: Path) -> None:
+        (table / "rows").touch()
+        (table / "rows").chmod(0o666)
+
+    assert run(WRITES, ready=open_rows)[0].log.read_text() == f"{written}\n"
 
 
 def test_a_source_swapped_for_a_link_is_not_followed(jail: OnlyWarm, tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def open_domain(home: Path, *, clock: Clock = system_clock) -> Domain:
 def key_store(home: Path, settings: Mapping[str, Any], clock: Clock) -> KeyStore:
     """Give the key tree of a home folder by its settings.
 
-    ``ends`` names the folder of the end keys where they are files; it is to lie on a disk of which no backup is made.
+    ``ends`` names the folder of the end keys where they are files; it is to lie on a disk of which nobody makes a copy.
 
     Raises:
         MissingPartError: the settings name no key service (law 7).

@@ -1,8 +1,8 @@
 """The key tree: root → tenant → grant → zone, each wrapped under the one above it, and under an end key of its own (D9, D11).
 
 What lies in the key folder is wrapped twice: under the key above, which makes the tree, and under the *end key* of its tenant or
-grant, which the key service holds in one place and no backup. Destroying an end key therefore ends every copy of what it wraps
-(law 10). No job ever holds a key. Python cannot wipe its bytes: a key lives in the platform's memory for the call that uses it.
+grant, which the key service holds in one place. Destroying an end key therefore ends every copy of what it wraps (law 10). No job
+ever holds a key. Python cannot wipe its bytes: a key stays in the platform's memory until that is used again.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def write_new(path: Path, data: bytes) -> None:
 def destroy(path: Path) -> bool:
     """Overwrite, then unlink; whether it was there.
 
-    On a journalling or copy-on-write disk only the second is sure, which is why no backup ever holds the folder of the ends.
+    On a journalling or copy-on-write disk only the second is sure; a token or a KMS is for sites to which that matters.
     """
     if not path.exists():
         return False

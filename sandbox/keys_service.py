@@ -1,8 +1,8 @@
 """The key service: the few keys at the top of the tree, and the one interface by which a file, a token or a KMS holds them (D9).
 
 Two sorts of key have a name here. ``root-<generation>`` wraps every tenant's key. ``end-<id>`` is the *end key* of one tenant or one
-grant: what it wraps ends with it. End keys are what destruction really destroys (law 10): they lie in exactly one place and in no
-backup, so a copied key folder is worth nothing once they are gone.
+grant: what it wraps ends with it. End keys are what destruction really destroys (law 10): they lie in one place, and but for the key
+copies, which the end reaches, nowhere else; so a copied key folder is worth nothing once they are gone.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from sandbox.backup_ending import end_without_keys
 from sandbox.backup_files import unpack
 from sandbox.backup_manifest import Manifest, damaged_parts, read_manifest, verify_signature
 from sandbox.backup_snapshot import NAMES, POSTGRES, check_empty, empty_again, load_dump
-from sandbox.backup_vault import ENDS, SUBJECT, Vault
+from sandbox.backup_vault import ENDS, SUBJECT, Vault, known_vaults
 from sandbox.backup_vault import Index as KeyIndex
 from sandbox.domain import Domain, open_domain
 from sandbox.keys_files import write_new
@@ -122,7 +122,7 @@ def restore(
             (staging / "checkpoint").write_text(manifest.position.checkpoint, encoding="utf-8")
             domain = open_domain(staging, clock=clock)
             _check_log(domain, manifest, verifier)
-            begun = _begin(domain, manifest, keys, lost, first)
+            begun = _begin(domain, sources, manifest, keys, lost, first)
             _write_settings(staging, final, keys)
             staging.rename(home)
     return Restored(manifest, home, lost, begun.ended, begun.without_key, begun.tokens)
@@ -244,7 +244,9 @@ class _Begun:
     tokens: dict[str, str]
 
 
-def _begin(domain: Domain, manifest: Manifest, keys: KeyIndex, lost: int | None, first: Sequence[str]) -> _Begun:
+def _begin(
+    domain: Domain, sources: Sources, manifest: Manifest, keys: KeyIndex, lost: int | None, first: Sequence[str]
+) -> _Begun:
     """Write the first entries after a restore, in one transaction (law 5)."""
     with domain.change(PLATFORM) as change:
         payload: dict[str, Json] = {
@@ -255,6 +257,10 @@ def _begin(domain: Domain, manifest: Manifest, keys: KeyIndex, lost: int | None,
             "lost": lost,
         }
         change.record(Kind.DOMAIN_RESTORED, [SUBJECT, manifest.id], payload)
+        # Ends to come must reach these key copies, wherever they lay when the backup was made.
+        place = str(sources.keys.resolve())
+        if place not in {one["place"] for one in known_vaults(change.connection) if one["vault"] == keys.id}:
+            change.record(Kind.KEY_COPIES_PLACED, [SUBJECT, keys.id], {"vault": keys.id, "place": place})
         ended = end_without_keys(domain, change, keys.destroyed, manifest.id)
         # A token that was revoked since would open the domain again.
         holders = select(token.c.person).where(token.c.revoked.is_(None)).distinct().order_by(token.c.person)

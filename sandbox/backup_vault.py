@@ -227,13 +227,18 @@ def destroy_copies(domain: Domain, change: Change, names: Sequence[str]) -> list
 
 
 def known_vaults(connection: Connection) -> list[dict[str, Any]]:
-    """Give every folder of key copies that the log knows: ``vault``, its last ``place``, and the ``backups`` made with it."""
-    found: dict[str, dict[str, Any]] = {}
+    """Give every place where the log knows of key copies: ``vault``, ``place``, and the ``backups`` made with them.
+
+    A place is never forgotten: whether key copies were moved away or are only not mounted cannot be told from here (law 7).
+    """
+    found: dict[tuple[str, str], dict[str, Any]] = {}
     for entry in about_backups(connection, Kind.KEY_COPIES_PLACED):
-        found.setdefault(entry.payload["vault"], {"backups": []}).update(entry.payload)
+        vault, place = str(entry.payload["vault"]), str(entry.payload["place"])
+        found[vault, place] = {"vault": vault, "place": place, "backups": []}
     for entry in about_backups(connection, Kind.BACKUP_MADE):
-        if entry.payload["vault"] is not None:
-            found[entry.payload["vault"]]["backups"].append(entry.payload["backup"])
+        for one in found.values():
+            if one["vault"] == entry.payload["vault"]:
+                one["backups"].append(entry.payload["backup"])
     return list(found.values())
 
 

@@ -321,3 +321,19 @@ def test_a_log_that_was_set_back_does_not_fit_a_checkpoint_kept_elsewhere(place:
     problems = verified(domain, newest).problems
     assert {one.code for one in problems} <= {"log.tail-missing", "log.forked"}
     assert problems
+
+
+def test_an_end_after_a_restore_reaches_key_copies_that_were_brought_from_elsewhere(place: Place) -> None:
+    moved = place.beside / "moved"
+    place.keys.rename(moved)
+    sources = Sources(place.folder, moved, place.key.identity)
+    restored = restore(sources, place.new, first=FIRST, clock=place.world.hands)
+    domain = place.opened()
+    end_agreement(domain, authenticate(domain, restored.tokens["officer"]), place.world.ids["agreement"], "over")
+    (entry,) = [one for one in World(domain, place.world.hands).log() if one.kind is Kind.KEY_DESTROYED]
+    assert {one["place"]: one["reached"] for one in entry.payload["copies"]} == {
+        str(place.keys): False,
+        str(moved): True,
+    }
+    index = Vault(moved).index(domain.log.signer.verifier)
+    assert not [name for name in index.files if place.world.ids["medica"] in name]

@@ -9,11 +9,13 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
+from console.main import main
 from lineage.canonical import encode
 from lineage.errors import (
     DataFileError,
@@ -429,3 +431,35 @@ def test_a_full_disk_is_said_and_leaves_nothing(place: Place, monkeypatch: pytes
         place.make()
     assert not place.folder.exists()
     assert not list(place.beside.glob(".*"))
+
+
+def asked(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    code = main(words)
+    told = capsys.readouterr()
+    return code, told.out, told.err
+
+
+def test_the_command_line_makes_lists_checks_and_refuses(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = ["--home", str(place.world.domain.home), "--lang", "en"]
+    monkeypatch.setattr("sandbox.domain.open_domain", partial(open_domain, clock=place.world.hands))
+    monkeypatch.setenv("SHUZHA_TOKEN", place.world.tokens["keeper"])
+    code, out, err = asked(["backup", "create", str(place.folder), "--keys", str(place.keys), *home], capsys)
+    assert code == 0, err
+    assert "backup: B-" in out
+    assert "0 were passed over" in err
+    code, out, _ = asked(["backup", "list", *home, "--json"], capsys)
+    assert code == 0
+    assert [row["place"] for row in json.loads(out)["rows"]] == [str(place.folder)]
+    code, out, err = asked(["backup", "check", str(place.folder), *home], capsys)
+    assert code == 0
+    assert "takes the recovery key" in err
+    part = place.folder / "part-0001.age"
+    part.write_bytes(part.read_bytes()[:-1])
+    code, out, err = asked(["backup", "check", str(place.folder), *home], capsys)
+    assert code == 13
+    assert "part-0001.age" in err
+    code, out, _ = asked(["backup", "check", str(place.folder), "--json", *home], capsys)
+    assert code == 13
+    assert json.loads(out)["damaged"] == ["part-0001.age"]

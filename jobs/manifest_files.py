@@ -6,12 +6,15 @@ import os
 import stat
 import unicodedata
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from lineage.errors import DefinitionError
 
 
 MOST_FILES = 200
+MOST_ENTRIES = 1000
+"""Files and folders together."""
 MOST_BYTES = 10 * 1024 * 1024
 DEEPEST = 8
 LONGEST_TEXT = 64 * 1024
@@ -98,31 +101,42 @@ def plain_files(folder: Path) -> tuple[tuple[str, bytes], ...]:
     """Read every file of a folder, as (path, content) sorted by path.
 
     Raises:
-        DefinitionError: a link or special file, a name with control characters, more than 200 files or 10 MiB.
+        DefinitionError: a link or special file, a name with control characters or not in Unicode's composed form, more than 200
+            files, 1000 files and folders, or 10 MiB.
     """
     found: list[tuple[str, bytes]] = []
     total = 0
-    for relative in _names(folder, "", 0):
+    for relative in _names(folder, "", 0, [MOST_ENTRIES]):
         content = read_plain(folder, relative)
         total += len(content)
         found.append((relative, content))
         if len(found) > MOST_FILES or total > MOST_BYTES:
-            raise DefinitionError("job.folder-large", files=MOST_FILES, mebibytes=MOST_BYTES // 1024 // 1024)
+            raise _too_large()
     return tuple(sorted(found, key=lambda item: item[0].encode()))
 
 
-def _names(folder: Path, prefix: str, depth: int) -> Iterator[str]:
+def _names(folder: Path, prefix: str, depth: int, left: list[int]) -> Iterator[str]:
+    """List the files below a folder; ``left`` holds how many entries may still come, counted while listing."""
     with os.scandir(folder / prefix) as entries:
-        for entry in sorted(entries, key=lambda item: item.name):
-            relative = prefix + entry.name
-            if not _printable(relative) or depth > DEEPEST:
-                raise DefinitionError("job.bad-file-name", path=visible(relative)[:200])
-            if entry.is_dir(follow_symlinks=False):
-                yield from _names(folder, relative + "/", depth + 1)
-            elif entry.is_file(follow_symlinks=False):
-                yield relative
-            else:
-                raise DefinitionError("job.not-plain", path=visible(relative))
+        found = list(islice(entries, left[0] + 1))
+    left[0] -= len(found)
+    if left[0] < 0:
+        raise _too_large()
+    for entry in sorted(found, key=lambda item: item.name):
+        relative = prefix + entry.name
+        # Two spellings of one letter look the same in a review and are two files.
+        if not _printable(relative) or not unicodedata.is_normalized("NFC", relative) or depth > DEEPEST:
+            raise DefinitionError("job.bad-file-name", path=visible(relative)[:200])
+        if entry.is_dir(follow_symlinks=False):
+            yield from _names(folder, relative + "/", depth + 1, left)
+        elif entry.is_file(follow_symlinks=False):
+            yield relative
+        else:
+            raise DefinitionError("job.not-plain", path=visible(relative))
+
+
+def _too_large() -> DefinitionError:
+    return DefinitionError("job.folder-large", files=MOST_FILES, mebibytes=MOST_BYTES // 1024 // 1024)
 
 
 def _deceives(character: str) -> bool:

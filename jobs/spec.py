@@ -49,7 +49,8 @@ __all__ = [
 ]
 
 TABLE_NAME = re.compile(r"[^\W\d][\w-]{0,62}\.[^\W\d][\w-]{0,62}")
-MEMORY = re.compile(r"(\d{1,6})([mg])")
+# ASCII digits only: a full-width digit reads like another number to a reviewer's eye.
+MEMORY = re.compile(r"([0-9]{1,6})([mg])")
 MOST_OF_A_KIND = 100
 
 

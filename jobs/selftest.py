@@ -10,7 +10,7 @@ import json
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +35,7 @@ from sandbox.schema import dataset
 
 
 _ROOT: Final = Path(__file__).resolve().parents[1]
-_SECONDS: Final = 600
+_SECONDS: Final = 1800
 
 
 @dataclass(frozen=True)
@@ -62,16 +62,21 @@ def run_selftest(domain: Domain) -> SelftestResult:
         MissingPartError: a part that the jail needs is missing, or the trial did not come to its end.
     """
     with _canaries(domain) as places:
-        return try_jail(domain.storage.name, Surroundings(places, _names(domain)))
+        return try_jail(domain.storage.name, Surroundings(places, _names(domain)), domain.settings)
 
 
-def try_jail(storage: str, around: Surroundings) -> SelftestResult:
-    """Run the battery on this machine, as a process of its own, under a storage provider; looks for what is named.
+def try_jail(storage: str, around: Surroundings, settings: Mapping[str, Any] | None = None) -> SelftestResult:
+    """Run the battery on this machine, as a process of its own.
+
+    Args:
+        storage: the storage provider of the throw-away domain.
+        around: what the hostile job looks for beside its baits.
+        settings: of the domain whose jail is tried; by default the usual one.
 
     Raises:
         MissingPartError: a part that the jail needs is missing, or the trial did not come to its end.
     """
-    asked = {"storage": storage, "places": [*around.places], "names": [*around.names]}
+    asked = {"storage": storage, "places": [*around.places], "names": [*around.names], "settings": dict(settings or {})}
     try:
         done = subprocess.run(
             [sys.executable, "-m", "jobs.selftest_trial"],

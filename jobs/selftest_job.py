@@ -34,7 +34,7 @@ runtime = "python"
 entry = "probes.py"
 cores = 1
 memory = "{memory}m"
-minutes = 5
+minutes = 15
 
 [[run]]
 name = "mine"
@@ -42,7 +42,7 @@ runtime = "python"
 entry = "mine.py"
 cores = 1
 memory = "{memory}m"
-minutes = 5
+minutes = 15
 
 [[product]]
 name = "files"

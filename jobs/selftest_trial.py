@@ -20,8 +20,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Final
 
-from jobs.holding import outbox_of
-from jobs.jail import BubblewrapJail
+from jobs.holding import outbox_of, outbox_opened
+from jobs.jail.backends import jail_of
 from jobs.jail.battery import TWO_WALLS, Planted, Result, Surroundings, planted, run_mines, run_unjailed
 from jobs.jail.battery.baits import furnish_table
 from jobs.jail.battery.host import bounds, judged
@@ -197,7 +197,10 @@ def _queue(trial: TrialDomain, party: _Party, position: int, stage: Stage) -> st
 def _read(trial: TrialDomain, party: _Party, run: str, stage: Stage) -> tuple[Result, ...]:
     """Read what a run's probes said; a run that said nothing broke every probe (law 7)."""
     baits = replace(party.baits, uid=uid_of(party.tenant.uid, stage))
-    said = [*read_results(outbox_of(trial.domain, run))]
+    said = []
+    if outbox_of(trial.domain, run).exists():
+        with outbox_opened(trial.domain, run) as outbox:
+            said = [*read_results(outbox)]
     if not said:
         with trial.domain.read() as connection:
             reason = get_run(connection, run).reason
@@ -266,7 +269,7 @@ def main() -> None:
     asked: dict[str, Any] = json.loads(sys.stdin.read())
     around = Surroundings(tuple(asked["places"]), tuple(asked["names"]))
     try:
-        result = run_trial(BubblewrapJail(), asked["storage"], around, file_in_trial)
+        result = run_trial(jail_of(asked["settings"]), asked["storage"], around, file_in_trial)
         answer: dict[str, Any] = {"result": result.json()}
     except ShuzhaError as error:
         answer = {"error": error.code, "params": dict(error.params)}

@@ -21,7 +21,7 @@ from lineage.errors import MissingPartError
 
 
 LIMITS: Final = Limits(
-    memory_bytes=160 * MEBIBYTE, processes=48, seconds=180, cores=1, outbox_bytes=4 * MEBIBYTE, outbox_files=16
+    memory_bytes=160 * MEBIBYTE, processes=48, seconds=600, cores=1, outbox_bytes=4 * MEBIBYTE, outbox_files=16
 )
 TWO_WALLS: Final = frozenset(
     {

@@ -63,7 +63,10 @@ def judge_mark(name: str, folder: Path, uid: int, into: Path) -> Result:
     if told == "owner":
         found = (folder / "rows.csv").stat().st_uid
         return Result(name, "blocked" if found == uid else "escaped", f"uid {found}" if found != uid else "its own uid")
-    taken = collect_outbox(folder, uid, _OFFERED, into)
+    try:
+        taken = collect_outbox(folder, uid, _OFFERED, into)
+    except GateRefusedError as error:
+        return Result(name, "error", error.code)
     kept = _TELLING[told](taken)
     return Result(name, "escaped" if kept else "blocked", f"{told}: {kept or 'not told'}")
 

@@ -16,7 +16,7 @@ from . import channels, files, kernel, limits, mines, network, processes
 from .table import PROBES, Attempt, BlockedError
 
 
-SECONDS: Final = 20
+SECONDS: Final = 60
 LOADED: Final = (files, network, processes, kernel, limits, channels)
 """Their import fills the table, in this order."""
 

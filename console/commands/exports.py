@@ -175,6 +175,15 @@ def list_all() -> None:
     )
 
 
+def open_tries(scenario: str, reason: Annotated[str, typer.Option()]) -> None:
+    """Let a scenario's tables be checked again, when the gate has refused so many that only the authority may."""
+    from export_gate.records.tries import open_tries as carry_out
+
+    here = door()
+    carry_out(here.domain, here.session, scenario, reason=reason)
+    here.give({"scenario": scenario})
+
+
 def _give(here: Door, found: Export) -> None:
     here.give(_summary(here, found))
 
@@ -202,4 +211,5 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "release": release,
     "fetch": fetch,
     "list": list_all,
+    "open-tries": open_tries,
 }

@@ -188,8 +188,7 @@ def main(arguments: Sequence[str]) -> None:
         reason = (
             str(error) if isinstance(error, StepError) else f"{type(error).__name__} {getattr(error, 'strerror', '')}"
         )
-        sys.stdout.write(reason)
-        sys.stdout.flush()
+        os.write(1, reason.encode())
         os._exit(FAILED)
 
 

@@ -113,6 +113,8 @@ def _quick_start(cores: int, jars: Path) -> list[str]:
     if cores <= _SMALL:
         # The second compiler halves the time of long loops and doubles the time of short jobs.
         options += ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+        # The first 256 MiB of class data would each time be an occasion for a full collection of the heap.
+        options += ["-XX:MetaspaceSize=256m"]
     if dump := os.environ.get(_DUMP):
         return [*options, f"-XX:ArchiveClassesAtExit={dump}", "-Xlog:cds=off", "-Xlog:cds+dynamic=off"]
     if (jars / ARCHIVE).is_file():
@@ -153,11 +155,16 @@ def open_session(extra: Mapping[str, str] | None = None) -> SparkSession:
 def warm_up() -> None:
     """Start the session that ``open_session`` will give, and use what most jobs use, so that it is loaded and compiled."""
     session = open_session()
+    from pyspark.sql.functions import udf
+
     folder = Path(tempfile.mkdtemp())
     table = f"{folder}/rows"
     session.range(1000).selectExpr("id", "id % 7 AS kind").write.format("delta").save(table)
-    rows = session.read.format("delta").load(table)
-    rows.groupBy("kind").count().orderBy("kind").toPandas()
+    session.read.format("delta").load(table).createOrReplaceTempView("rows")
+    session.sql("SELECT kind, COUNT(*) AS n FROM rows GROUP BY kind ORDER BY kind").toPandas()
+    # Starts the process that forks Python workers.
+    session.table("rows").select(udf(str)("id").alias("text")).agg({"text": "max"}).collect()
+    session.catalog.dropTempView("rows")
     shutil.rmtree(folder)
     _WARM.append(session)
 

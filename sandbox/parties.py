@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
@@ -238,17 +238,25 @@ def get_organisation(connection: Connection, identity: str) -> Organisation:
     return _organisation(row)
 
 
-def get_person(connection: Connection, identity: str) -> Person:
-    """Read a person by id or login.
+def get_person(connection: Connection, identity: str, of: str | None = None) -> Person:
+    """Read a person by id or login; with ``of`` only among that organisation's: others and nobody are then one query (D1).
 
     Raises:
         NotPermittedError: there is none.
     """
     query = select(person).where((person.c.id == identity) | (person.c.login == identity))
+    if of is not None:
+        query = query.where(person.c.organisation == of)
     row = connection.execute(query).one_or_none()
     if row is None:
         raise NotPermittedError("access.not-found")
     return _person(connection, row)
+
+
+def names_of(connection: Connection, persons: Iterable[str]) -> dict[str, str]:
+    """Give the real names of persons by id."""
+    query = select(person.c.id, person.c.name).where(person.c.id.in_(set(persons)))
+    return {row.id: row.name for row in connection.execute(query)}
 
 
 def list_organisations(connection: Connection) -> Sequence[Organisation]:

@@ -20,7 +20,7 @@ from sandbox.catalogue import Dataset, columns_of, get_dataset, own_dataset
 from sandbox.domain import Domain, new_id
 from sandbox.parties import get_person
 from sandbox.roles import OrganisationKind, Permission, Role
-from sandbox.schema import grant, request, request_approval, scenario
+from sandbox.schema import dataset, grant, request, request_approval, scenario
 from sandbox.states import REQUEST, GrantState, PersonState, RequestState
 
 
@@ -264,9 +264,12 @@ def _visible(connection: Connection, session: Session, query: Select[Any]) -> li
         own = scenario.c.tenant == session.organisation
         query = query.join(scenario, scenario.c.id == request.c.scenario).where(own)
     found = [_request(row) for row in connection.execute(query)]
-    if session.kind is OrganisationKind.PROVIDER:
-        return [one for one in found if session.organisation in providers_of(connection, one)]
-    return found
+    if session.kind is not OrganisationKind.PROVIDER:
+        return found
+    own_tables = set(
+        connection.execute(select(dataset.c.name).where(dataset.c.provider == session.organisation)).scalars()
+    )
+    return [one for one in found if own_tables & {item.dataset for item in one.items}]
 
 
 def _check_once_each(items: Sequence[Item]) -> None:
@@ -349,9 +352,7 @@ def _needed(found: Dataset, item: Item) -> set[str]:
 
 
 def _processor(connection: Connection, session: Session, login: str) -> str:
-    found = get_person(connection, login)
-    if found.organisation != session.organisation:
-        raise NotPermittedError("access.not-found")
+    found = get_person(connection, login, of=session.organisation)
     if found.state is not PersonState.ACTIVE or Role.PROCESSOR not in found.roles:
         raise DefinitionError("request.not-a-processor", person=login)
     return found.id

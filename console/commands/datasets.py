@@ -48,11 +48,13 @@ def import_file(
     from sandbox.catalogue import own_dataset
     from sandbox.engine import jars_folder, spark_session
     from sandbox.importing import declare_dataset, import_dataset
+    from sandbox.roles import Permission
     from sandbox.schema_file import read_declaration
 
     here = door()
-    declaration = read_declaration(schema)
     session = here.session
+    session.check(Permission.DATASET_IMPORT)
+    declaration = read_declaration(schema)
     try:
         with here.domain.read() as connection:
             own_dataset(connection, session, declaration.name)
@@ -76,9 +78,14 @@ def import_file(
 def classify(name: str) -> None:
     """Suggest role and grade of each column from its name and a sample of its values."""
     from desensitize.cataloguing import classify_dataset
+    from sandbox.catalogue import own_dataset
     from sandbox.engine import jars_folder, spark_session
+    from sandbox.roles import Permission
 
     here = door()
+    here.session.check(Permission.DATASET_GRADE)
+    with here.domain.read() as connection:
+        own_dataset(connection, here.session, name)
     found = classify_dataset(here.domain, here.session, spark_session(jars_folder()), name)
     rows = [
         (column, _role(here, str(s["role"])), s["grade"], s["entity"], s["confidence"]) for column, s in found.items()

@@ -11,8 +11,6 @@ from console.door import door
 
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
     from sandbox.roles import Role
 
 
@@ -198,12 +196,13 @@ def list_persons() -> None:
 def me() -> None:
     """Show who the person is here, and every token that was issued to them: a token they never received is an alarm."""
     from sandbox.enrolment import tokens_issued
+    from sandbox.parties import names_of
 
     here = door()
     session = here.session
     with here.domain.read() as connection:
         issued = tokens_issued(here.domain, connection, session.person)
-        names = _names_of_staff(connection)
+        names = names_of(connection, [drawn for one in issued for drawn in (one.offered_by, one.confirmed_by)])
     rows = [
         {
             "issued": one.at,
@@ -219,15 +218,6 @@ def me() -> None:
         return
     here.give({**told, "roles": here.shown("role", sorted(session.roles))})
     here.give_rows(["issued", "expires", "offered_by", "confirmed_by"], [tuple(row.values()) for row in rows])
-
-
-def _names_of_staff(connection: Connection) -> dict[str, str]:
-    """Names of the authority's own people by id: those who draw halves of tokens."""
-    from sandbox.parties import list_organisations, list_persons
-    from sandbox.roles import OrganisationKind
-
-    staff = {one.id for one in list_organisations(connection) if one.kind is OrganisationKind.AUTHORITY}
-    return {one.id: one.name for one in list_persons(connection) if one.organisation in staff}
 
 
 def _person(login: str) -> str:

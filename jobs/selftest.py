@@ -26,8 +26,8 @@ from lineage.audit import Question, find
 from lineage.canonical import encode
 from lineage.errors import MissingPartError
 from lineage.kinds import Kind
-from lineage.log import PLATFORM, Actor
-from sandbox.access import Session
+from lineage.log import PLATFORM, Actor, Change
+from sandbox.access import Session, check_still_active
 from sandbox.domain import Domain
 from sandbox.parties import list_organisations, list_persons
 from sandbox.roles import Permission
@@ -129,26 +129,33 @@ def check_may_run(session: Session) -> None:
 
 
 def file_by_person(domain: Domain, session: Session, result: SelftestResult) -> Filed:
-    """File a result that a person asked for.
+    """Sign a result that a person asked for, and file it.
 
     Raises:
-        NotPermittedError: no role of theirs may.
+        NotPermittedError: no role of theirs may, or they may not work any more.
     """
     check_may_run(session)
-    return file_result(domain, session.actor, result)
+    with domain.change(session.actor) as change:
+        check_still_active(change, session)
+        return _file(domain, change, result)
 
 
-def file_result(domain: Domain, actor: Actor, result: SelftestResult) -> Filed:
-    """Sign a result and file it on the log (law 5)."""
+def file_result(domain: Domain, result: SelftestResult) -> Filed:
+    """Sign a result of this machine and file it, as the platform."""
+    with domain.change(PLATFORM) as change:
+        return _file(domain, change, result)
+
+
+def _file(domain: Domain, change: Change, result: SelftestResult) -> Filed:
+    """Put a signed result on the log, in the caller's transaction (law 5)."""
     note = domain.release_signer.sign(f"{HEAD}{encode(result.json()).decode()}\n")
-    with domain.change(actor) as change:
-        seq = change.record(Kind.SELFTEST_FILED, [subject_of(result.machine["boot"], result.profile)], {"note": note})
-    return Filed(result, seq, actor, note)
+    seq = change.record(Kind.SELFTEST_FILED, [subject_of(result.machine["boot"], result.profile)], {"note": note})
+    return Filed(result, seq, change.actor, note)
 
 
 def file_in_trial(trial: TrialDomain, result: SelftestResult) -> None:
     """File the development half in the trial's own domain, as whole as its production half needs it to start."""
-    file_result(trial.domain, PLATFORM, result)
+    file_result(trial.domain, result)
 
 
 def last_filed(domain: Domain) -> Filed | None:
@@ -172,5 +179,5 @@ def ensure_held(domain: Domain) -> SelftestResult | None:
         if can_produce(connection):
             return None
     result = run_selftest(domain)
-    file_result(domain, PLATFORM, result)
+    file_result(domain, result)
     return result

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import Connection, select
 
 from jobs.selftest_machine import boot, profile
-from jobs.selftest_result import SelftestResult, read_result
+from jobs.selftest_result import LEAST_PROBES, SelftestResult, read_result
 from lineage.canonical import decode
 from lineage.errors import GateRefusedError, MissingPartError
 from lineage.log import Entry, entries
@@ -37,8 +37,19 @@ def check_held(connection: Connection) -> None:
     found = held_here(connection)
     if found is None:
         raise MissingPartError("selftest.none")
+    check_result(found)
+
+
+def check_result(found: SelftestResult) -> None:
+    """Check that a result lets production run.
+
+    Raises:
+        MissingPartError: a probe got out, or too little was tried to prove anything (law 7).
+    """
+    if found.open:
+        raise MissingPartError("selftest.open", count=len(found.open), first=f"label.probe.{found.open[0]}")
     if not found.holds:
-        raise MissingPartError("selftest.open", count=len(found.open), first=f"selftest.probe.{found.open[0]}")
+        raise MissingPartError("selftest.too-few", count=len(found.probes), least=LEAST_PROBES)
 
 
 def can_produce(connection: Connection) -> bool:

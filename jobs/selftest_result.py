@@ -44,7 +44,7 @@ class ProbeResult:
     """One probe over every run.
 
     Attributes:
-        probe: its name; its words are in the catalogue under ``selftest.probe.<name>``.
+        probe: its name; its words are in the catalogue under ``label.probe.<name>``.
         group: one of ``GROUPS``.
         state: the worst over all runs.
         control: what came of it without the jail.

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from export_gate import exports, release, review
 from export_gate.review import Decision
-from jobs import promotion, runs, submitting
+from jobs import promotion, runs, selftest, submitting
 from lineage.kinds import Kind
 from sandbox import agreements, backup, catalogue, ending, enrolment, parties, requests, rotation
 from sandbox.access import Session
@@ -19,6 +19,7 @@ from sandbox.roles import PERMISSIONS, OrganisationKind, Permission, Role
 from sandbox.states import PersonState
 from tests.backups import with_tables
 from tests.factories import RECOVERY_KEY, TABLE, TERMS, Stage, World, item, write_job
+from tests.selftests import made_up
 
 
 DECIDING = frozenset({Permission.REQUEST_DECIDE_AS_PROVIDER, Permission.REQUEST_DECIDE_AS_AUTHORITY})
@@ -494,6 +495,14 @@ OPERATIONS: tuple[Operation, ...] = (
         lambda w, s: review.refuse(w.domain, s, w.ids["export"], reason="harmful"),
         (Kind.EXPORT_REFUSED,),
         "export",
+    ),
+    Operation(
+        "selftest.file_by_person",
+        Stage.PARTIES,
+        "keeper",
+        Permission.SELFTEST_RUN,
+        lambda w, s: selftest.file_by_person(w.domain, s, made_up()),
+        (Kind.SELFTEST_FILED,),
     ),
     Operation(
         "release.fetch",

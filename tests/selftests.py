@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -17,8 +18,7 @@ import pytest
 from jobs.jail.battery import Surroundings
 from jobs.selftest import file_result, try_jail
 from jobs.selftest_machine import boot, profile
-from jobs.selftest_result import SelftestResult, read_result
-from lineage.log import PLATFORM
+from jobs.selftest_result import LEAST_PROBES, Control, ProbeResult, SelftestResult, State, read_result
 from sandbox.domain import Domain
 
 
@@ -61,6 +61,21 @@ def _tried() -> SelftestResult:
     return result
 
 
+def made_up(count: int = LEAST_PROBES, **changed: object) -> SelftestResult:
+    """Make a result of no machine at all up, for what is asked of results and not of jails."""
+    one = ProbeResult("read-host-file", "files", State.HELD, Control.ESCAPED, "ENOENT")
+    values: dict[str, object] = {
+        "machine": {"architecture": "none", "boot": "another-start", "kernel": "0", "bubblewrap": "0"},
+        "profile": "0" * 64,
+        "begun": "2026-11-01T00:00:00.000Z",
+        "seconds": 9,
+        "runs": ("development", "production"),
+        "tenants": 2,
+        "probes": tuple(replace(one, probe=f"read-host-file-{number}") for number in range(count)),
+    }
+    return SelftestResult(**{**values, **changed})  # type: ignore[arg-type]
+
+
 def file_real(domain: Domain) -> None:
     """File this machine's result in a test's domain, as its platform does at its start."""
-    file_result(domain, PLATFORM, real_result())
+    file_result(domain, real_result())

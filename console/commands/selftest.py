@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from console.door import door
+from lineage.errors import Exit, MissingPartError
 
 
 if TYPE_CHECKING:
@@ -51,7 +52,6 @@ def file_at_start(here: Door) -> None:
 
 def _show_last(here: Door) -> None:
     from jobs.selftest import last_filed
-    from lineage.errors import MissingPartError
     from sandbox.roles import Permission
 
     here.session.check(Permission.CATALOGUE_READ)
@@ -63,25 +63,16 @@ def _show_last(here: Door) -> None:
 
 def _tell(here: Door, filed: Filed) -> None:
     """Answer with a result, and refuse with 30 when it does not let production run."""
+    from jobs.selftest_held import check_result
+
     if here.as_json:
         here.give({**filed.result.json(), "entry": filed.seq, "note": filed.note})
         if not filed.result.holds:
-            raise SystemExit(_missing())
+            raise SystemExit(int(Exit.MISSING_PART))
         return
     _tables(here, filed.result)
     _say(here, filed)
-    if not filed.result.holds:
-        from lineage.errors import MissingPartError
-
-        first = next(iter(filed.result.open), "")
-        name = f"selftest.probe.{first}"
-        raise MissingPartError("selftest.open", count=len(filed.result.open), first=here.label(name) if first else "-")
-
-
-def _missing() -> int:
-    from lineage.errors import Exit
-
-    return int(Exit.MISSING_PART)
+    check_result(filed.result)
 
 
 def _say(here: Door, filed: Filed) -> None:
@@ -113,7 +104,7 @@ def _rows(here: Door, probes: Sequence[ProbeResult]) -> list[tuple[str, str, str
     return [
         (
             here.label(f"selftest.group.{one.group}"),
-            here.label(f"selftest.probe.{one.probe}"),
+            here.label(f"label.probe.{one.probe}"),
             here.label(f"selftest.state.{one.state}"),
             here.label(f"selftest.control.{one.control}"),
             one.detail,

@@ -1,6 +1,7 @@
 """What the jail costs, and what warm jails and encryption save or cost; everything compared is taken in turns in one run.
 
-``python benchmarks/bench_jail.py [cpu] [first] [small] [sealed]`` takes some parts only; without a word it takes all.
+``python benchmarks/bench_jail.py [cpu] [first] [small] [sealed]`` takes some parts only; without a word it takes all. ``TURNS=5`` takes
+each five times instead of three.
 
 - ``cpu``: processor seconds of three jobs, jailed and unjailed, both counted by a control group. The class archive fits only the
   jail's paths, so both go without it.
@@ -32,7 +33,7 @@ from jobs.jail.pool_warm import WarmKind
 from jobs.jail.spec import Ending, Jail, JailSpec, Outcome
 
 
-TURNS = 3
+TURNS = int(os.environ.get("TURNS", "3"))
 UID = 150_000
 
 

@@ -41,7 +41,6 @@ from sandbox.domain import new_id
 from sandbox.roles import OrganisationKind
 from tests.commands import BEHIND, INNER, OF_THE_MACHINE, TOLD, TRIED
 from tests.factories import (
-    TABLE,
     Stage,
     World,
     add_organisation,
@@ -109,7 +108,7 @@ def work_as_rival(world: World) -> dict[str, str]:
     asked = promotion.request(world.domain, session, job)
     promotion.decide(world.domain, world.session("reviewer"), asked, approve=True, reason="read")
     world.ids["job:rivals"] = job
-    export = request_export(world, TABLE, login="rival-processor", job="job:rivals")
+    export = request_export(world, login="rival-processor", job="job:rivals")
     own = {"grant": grant, "job": job, "run": run, "promotion": asked, "export": export}
     return {**own, "scenario": world.ids["scenario:rivals"], "request": made}
 

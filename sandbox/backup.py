@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import platform
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from sandbox.backup_age import Recipient, encrypting, program_version
 from sandbox.backup_files import Packed, Section, pack, sections
 from sandbox.backup_manifest import INDEX_PART, Index, Manifest, Part, digest, write_manifest
 from sandbox.backup_snapshot import position, revision_of, snapshot
+from sandbox.backup_staging import staged
 from sandbox.backup_vault import ENDS, ROOTS, SUBJECT, Vault, about_backups, known_vaults, open_vault, update_copies
 from sandbox.domain import Domain, new_id
 from sandbox.keys_files import sync_folder
@@ -130,12 +130,13 @@ def create(domain: Domain, session: Session, target: Path, *, keys: Path | None 
 def _check_places(home: Path, target: Path, keys: Path | None) -> None:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DefinitionError("backup.target-not-empty", folder=str(target))
-    if not target.parent.is_dir():
-        raise MissingPartError("backup.no-place", folder=str(target.parent))
     for one, other in ((target, home), (keys, home), (keys, target), (target, keys)):
         # Together they would be lost together, or carried away together.
         if one is not None and other is not None and one.is_relative_to(other):
             raise DefinitionError("backup.places-not-apart", one=str(one), other=str(other))
+    for place in (target, keys):
+        if place is not None and not place.parent.is_dir():
+            raise MissingPartError("backup.no-place", folder=str(place.parent))
 
 
 def _place_keys(domain: Domain, session: Session, folder: Path, recipient: Recipient) -> tuple[Vault, str]:
@@ -155,26 +156,21 @@ def _place_keys(domain: Domain, session: Session, folder: Path, recipient: Recip
 @contextmanager
 def _folders(plan: _Plan, target: Path) -> Iterator[tuple[Path, Path]]:
     """Make the two folders that a backup is made in; whatever ends it early, neither they nor the target are left."""
-    staging = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    scratch = plan.domain.home / "run" / f"backup-{plan.id}"
     existed = target.exists()
     try:
-        staging.mkdir(mode=0o700)
-        scratch.mkdir(mode=0o700, parents=True)
-        yield staging, scratch
-    except BaseException as error:
-        if not staging.exists():
-            # It was moved already when the log refused it.
-            shutil.rmtree(target, ignore_errors=True)
-            if existed:
-                target.mkdir(mode=0o700)
-        shutil.rmtree(staging, ignore_errors=True)
-        if isinstance(error, OSError):
-            code = "backup.disk-full" if error.errno == errno.ENOSPC else "backup.cannot-write"
-            raise DataFileError(code, place=str(target.parent)) from error
-        raise
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        with staged(target, "partial") as staging, staged(plan.domain.home / "run" / "backup", "scratch") as scratch:
+            try:
+                yield staging, scratch
+            except BaseException:
+                if not staging.exists():
+                    # It was moved already when the log refused it.
+                    shutil.rmtree(target, ignore_errors=True)
+                    if existed:
+                        target.mkdir(mode=0o700)
+                raise
+    except OSError as error:
+        code = "backup.disk-full" if error.errno == errno.ENOSPC else "backup.cannot-write"
+        raise DataFileError(code, place=str(target.parent)) from error
 
 
 def _write(plan: _Plan, staging: Path, scratch: Path) -> tuple[Manifest, Packed]:

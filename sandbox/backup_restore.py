@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import errno
 import json
-import secrets
-import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +31,7 @@ from sandbox.backup_ending import end_without_keys
 from sandbox.backup_files import unpack
 from sandbox.backup_manifest import Manifest, damaged_parts, read_manifest, verify_signature
 from sandbox.backup_snapshot import NAMES, POSTGRES, check_empty, empty_again, load_dump
+from sandbox.backup_staging import staged
 from sandbox.backup_vault import ENDS, SUBJECT, Vault, known_vaults
 from sandbox.backup_vault import Index as KeyIndex
 from sandbox.domain import Domain, open_domain
@@ -142,15 +141,12 @@ def _staging(home: Path) -> Iterator[Path]:
     """Make the domain beside its place: it stands there whole, or nothing does."""
     if not home.parent.is_dir():
         raise MissingPartError("backup.no-place", folder=str(home.parent))
-    staging = home.with_name(f".{home.name}.{secrets.token_hex(4)}.restoring")
     try:
-        staging.mkdir(mode=0o700)
-        yield staging
+        with staged(home, "restoring") as staging:
+            yield staging
     except OSError as error:
         code = "backup.disk-full" if error.errno == errno.ENOSPC else "backup.cannot-write"
         raise DataFileError(code, place=str(home.parent)) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _signed_keys(sources: Sources, manifest: Manifest) -> tuple[KeyIndex, Verifier]:

@@ -31,6 +31,7 @@ from sandbox import backup, backup_vault, grants
 from sandbox.access import authenticate
 from sandbox.backup_checking import check, read_index
 from sandbox.backup_restore import Sources, restore
+from sandbox.backup_staging import staged
 from sandbox.backup_vault import Vault
 from sandbox.domain import open_domain
 from sandbox.schema import dataset_version
@@ -219,7 +220,7 @@ def test_a_backup_that_cannot_be_logged_is_not_there(place: Place) -> None:
         place.make(again)
     assert not again.exists()
     assert not list(place.beside.glob(".*"))
-    assert not list((place.world.domain.home / "run").glob("backup-*"))
+    assert not list((place.world.domain.home / "run").glob(".backup.*"))
 
 
 def test_without_a_recovery_key_there_is_no_backup(world_at: WorldAt, beside: Path) -> None:
@@ -280,8 +281,9 @@ PLACES: tuple[tuple[Callable[[Place], tuple[Path, Path]], type[ShuzhaError], str
     (lambda p: (p.world.domain.home / "copy", p.keys), DefinitionError, "backup.places-not-apart"),
     (lambda p: (p.folder, p.world.domain.home / "keys2"), DefinitionError, "backup.places-not-apart"),
     (lambda p: (p.folder, p.folder / "keys"), DefinitionError, "backup.places-not-apart"),
-    (lambda p: (p.keys / "copy", p.keys), MissingPartError, "backup.no-place"),
+    (lambda p: (p.keys / "copy", p.keys), DefinitionError, "backup.places-not-apart"),
     (lambda p: (p.beside / "no" / "copy", p.keys), MissingPartError, "backup.no-place"),
+    (lambda p: (p.folder, p.beside / "no" / "keys"), MissingPartError, "backup.no-place"),
     (lambda p: (p.world.domain.home, p.keys), DefinitionError, "backup.target-not-empty"),
     (lambda p: (p.folder, p.world.domain.home.parent), DefinitionError, "backup.keys-not-empty"),
 )
@@ -463,3 +465,20 @@ def test_the_command_line_makes_lists_checks_and_refuses(
     code, out, _ = asked(["backup", "check", str(place.folder), "--json", *home], capsys)
     assert code == 13
     assert json.loads(out)["damaged"] == ["part-0001.age"]
+
+
+def test_what_a_killed_maker_left_goes_with_the_next_and_what_another_makes_stays(place: Place) -> None:
+    dead = [
+        place.beside / ".copy.0000.partial",
+        place.world.domain.home / "run" / ".backup.0000.scratch",
+        place.beside / ".new.0000.restoring",
+    ]
+    for folder in dead:
+        (folder / "keys").mkdir(parents=True)
+    with staged(place.folder, "partial") as other:
+        (other / "part").touch()
+        place.make()
+        assert (other / "part").exists()
+    place.back()
+    assert not [folder for folder in dead if folder.exists()]
+    assert {path.name for path in place.beside.iterdir()} == {"copy", "keys", "new"}

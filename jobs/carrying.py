@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
-from jobs.holding import frozen_folder, log_of, outbox_of, workspace_of
+from jobs.holding import LOG, frozen_folder, held_opened, log_of, outbox_opened, workspace_of
 from jobs.jail.runtimes import Runtime as JailRuntime
 from jobs.jail.runtimes import python_runtime, spark_runtime
 from jobs.jail.spec import MEBIBYTE, Ending, Jail, JailSpec, Limits, Outcome
@@ -133,10 +133,9 @@ class Carrier:
     def _collect(self, task: _Task, spec: JailSpec, outcome: Outcome) -> _End:
         if task.run.stage is Stage.DEVELOPMENT:
             move(self.domain, task.run.id, RunState.COLLECTING, "reason.collecting")
-        target = outbox_of(self.domain, task.run.id)
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
-            self.jail.collect(spec, target)
+            with outbox_opened(self.domain, task.run.id) as target:
+                self.jail.collect(spec, target)
         except ShuzhaError as error:
             return _End(RunState.FAILED, error.code, outcome)
         return _End(RunState.SUCCEEDED, "reason.ended.done", outcome)
@@ -171,9 +170,8 @@ class Carrier:
     def _keep_log(self, task: _Task, outcome: Outcome) -> None:
         """Keep a development run's log; what a production run says over full rows is not heard, so it is not kept (law 8)."""
         if task.run.stage is Stage.DEVELOPMENT and outcome.log.is_file():
-            target = log_of(self.domain, task.run.id)
-            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            shutil.copyfile(outcome.log, target)
+            with held_opened(self.domain, task.run.id, log_of(self.domain, task.run.id)) as folder:
+                shutil.copyfile(outcome.log, folder / LOG)
 
     def _settled(self, task: _Task, end: _End) -> Settled:
         return Settled(

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from jobs.carrying import Carrier, reserved_by
-from jobs.holding import outbox_of, works
+from jobs.holding import drop_outbox, works
 from jobs.jail.spec import JailSpec
 from jobs.runs import RUN_PREFIX, Lane, Run, get_job, interrupted, lane_of, move, next_queued
 from jobs.settling import Settled, finish, forget, kept
@@ -90,7 +90,7 @@ class LaneCarrier:
 
     def _settle(self, found: Run) -> None:
         if found.state is RunState.PREPARING:
-            shutil.rmtree(outbox_of(self.domain, found.id), ignore_errors=True)
+            drop_outbox(self.domain, found.id)
             if found.cancel_asked is not None:
                 move(self.domain, found.id, RunState.CANCELLED, "reason.cancelled")
             else:
@@ -98,7 +98,7 @@ class LaneCarrier:
             return
         settled = kept(self.domain, found.id)
         if settled is None:
-            shutil.rmtree(outbox_of(self.domain, found.id), ignore_errors=True)
+            drop_outbox(self.domain, found.id)
             settled = self._died(found)
         finish(self.domain, found.id, settled, self.carrier.stopping)
 

@@ -7,7 +7,6 @@ counter and every door stand as they would for a run that still works. A supervi
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
@@ -16,7 +15,7 @@ from threading import Event
 from typing import Any
 
 from jobs import bell, told
-from jobs.holding import outbox_of
+from jobs.holding import drop_outbox
 from jobs.runs import Run, Stage, get_job, get_run, settle
 from jobs.starting import Watch
 from jobs.states import RunState
@@ -82,7 +81,7 @@ def finish(domain: Domain, run_id: str, settled: Settled, stopping: Event) -> No
         outcome, moment = settled.exact, None
     ended = settle(domain, run_id, settled.state, settled.reason, outcome, moment)
     if ended is not RunState.SUCCEEDED:
-        shutil.rmtree(outbox_of(domain, run_id), ignore_errors=True)
+        drop_outbox(domain, run_id)
     _path(domain, run_id).unlink(missing_ok=True)
     bell.ring(domain)
 

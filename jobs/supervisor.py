@@ -15,7 +15,7 @@ from time import monotonic, sleep
 
 from jobs import bell
 from jobs.carrying import Carrier
-from jobs.holding import frozen_folder, log_of, outbox_of, read_log
+from jobs.holding import frozen_folder, log_of, outbox_of, outbox_opened, read_log
 from jobs.jail.spec import Jail
 from jobs.lanes import LaneCarrier, lane_lock, lanes_left
 from jobs.runs import Lane, busy_lanes, get_run, lane_of
@@ -35,6 +35,7 @@ __all__ = [
     "is_supervised",
     "log_of",
     "outbox_of",
+    "outbox_opened",
     "read_log",
     "supervisor_lock",
 ]

@@ -114,12 +114,12 @@ def zone_opened(domain: Domain, found: Grant, zone: Zone) -> Iterator[Path]:
     sealed = domain.sealed(found.id, zone)
     key = domain.keys.zone_key(found.tenant, found.id, zone)
     if not sealed.exists():
-        _make_sealed(domain, sealed, key)
+        make_sealed(domain, sealed, key)
     with domain.storage.opened(sealed, key, domain.mounts) as folder:
         yield folder
 
 
-def _make_sealed(domain: Domain, sealed: Path, key: bytes) -> None:
+def make_sealed(domain: Domain, sealed: Path, key: bytes) -> None:
     """Make a sealed folder beside its place: neither a crash nor a second opener may leave a half-made one there."""
     sealed.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (sealed.parent / ".making.lock").open("w") as lock:

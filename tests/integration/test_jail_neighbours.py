@@ -16,7 +16,7 @@ from jobs.jail.probe import BWRAP
 from jobs.runs import Run, ask_cancel, get_run, queue
 from jobs.runs import Stage as RunStage
 from jobs.states import RunState
-from jobs.supervisor import Supervisor, outbox_of, read_log
+from jobs.supervisor import Supervisor, outbox_opened, read_log
 from sandbox.engine import jars_folder
 from sandbox.parties import suspend
 from tests.factories import Stage, World, add_grant, provision
@@ -174,7 +174,8 @@ def test_a_hostile_neighbour_harms_nobody(served: World, hostile: str) -> None:
     found = now(world, second)
     assert (found.state, found.reason) == (RunState.SUCCEEDED, "reason.ended.done")
     assert "read 100" in read_log(world.domain, found)
-    assert (outbox_of(world.domain, second) / "rows.csv").stat().st_size > 100
+    with outbox_opened(world.domain, second) as outbox:
+        assert (outbox / "rows.csv").stat().st_size > 100
     if not now(world, first).over:
         ask_cancel(world.domain, world.session("processor"), first)
     wait_until(world, lambda: now(world, first).over)

@@ -24,7 +24,7 @@ from export_gate.states import ExportState
 from jobs.runs import Job, Stage, get_run, queue
 from jobs.states import RunState
 from jobs.submitting import submit
-from jobs.supervisor import outbox_of
+from jobs.supervisor import outbox_of, outbox_opened
 from lineage.errors import DefinitionError, NotPermittedError, ShuzhaError
 from sandbox.grants import Zone
 from tests.fixtures_story import Played, reasons, shortened
@@ -162,8 +162,12 @@ def test_what_may_leave_has_its_label_and_its_files(played: Played, product: str
 
 def test_rows_that_a_run_copied_did_not_leave(played: Played) -> None:
     """They were handed over, so the run did what it says; they lie in its own folder and nowhere a tenant reaches."""
-    (handed,) = outbox_of(played.play.stage, str(played.exports["raw_rows"].run)).glob("**/rows.csv")
-    line = handed.read_bytes().splitlines()[5]
+    run = str(played.exports["raw_rows"].run)
+    with outbox_opened(played.play.stage, run) as outbox:
+        (handed,) = outbox.glob("**/rows.csv")
+        line = handed.read_bytes().splitlines()[5]
+    # Sealed at rest, too: nothing of it lies in clear even where it is kept (D11).
+    assert not any(line in path.read_bytes() for path in (played.home / "held").rglob("*") if path.is_file())
     assert len(line) > 40
     for place in ("exports", "releases", "demo/recipient", "public"):
         for path in (path for path in (played.home / place).rglob("*") if path.is_file()):

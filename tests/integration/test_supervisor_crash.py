@@ -24,7 +24,7 @@ from jobs.jail import cgroup
 from jobs.runs import Job, Run, Stage, get_run, queue
 from jobs.states import RunState
 from jobs.submitting import submit
-from jobs.supervisor import outbox_of
+from jobs.supervisor import outbox_of, outbox_opened
 from lineage.kinds import Kind
 from lineage.verify import verify
 from tests.fixtures_story import Played
@@ -211,8 +211,9 @@ def test_a_killed_supervisors_run_is_settled_and_runs_at_most_once(
     assert counted[found.state] == 1
     outbox = outbox_of(played.play.stage, identity)
     if found.state is RunState.SUCCEEDED:
-        assert sorted(path.name for path in outbox.rglob("*.csv")) == [f"part_{number}.csv" for number in range(3)]
-        assert all(path.stat().st_size > 0 for path in outbox.rglob("*.csv"))
+        with outbox_opened(played.play.stage, identity) as kept:
+            assert sorted(path.name for path in kept.rglob("*.csv")) == [f"part_{number}.csv" for number in range(3)]
+            assert all(path.stat().st_size > 0 for path in kept.rglob("*.csv"))
     else:
         assert not outbox.exists()
     check_nothing_is_left(played, identity)

@@ -30,6 +30,7 @@ from sandbox.schema import dataset_version
 NEVER = frozenset({"ends", "keys", "run", "tokens"})
 """Keys are kept apart, mounts and work die with their run, tokens are secrets of persons."""
 _SEALED = "gocryptfs.conf"
+_GONE = "gone"
 _PIECE = 1 << 20
 
 
@@ -153,10 +154,24 @@ def _sealed_sections(home: Path, folder: Path, *, sealed: bool) -> Iterator[Sect
         name = str(one.relative_to(home))
         if not sealed:
             yield Section({}, {name: "asked to leave out"})
-        elif folder.name == "held" and not (one / _SEALED).is_file():
-            yield Section({}, {name: "in the clear"})
+        elif folder.name == "held":
+            yield from _held_sections(home, one)
         else:
             yield Section(_tree(home, one))
+
+
+def _held_sections(home: Path, tenant: Path) -> Iterator[Section]:
+    """Take of what runs left behind each folder that is sealed by itself."""
+    try:
+        inside = sorted(tenant.iterdir())
+    except FileNotFoundError:
+        yield Section({}, {str(tenant.relative_to(home)): _GONE})
+        return
+    for one in inside:
+        if (one / _SEALED).is_file():
+            yield Section(_tree(home, one))
+        elif not one.name.endswith(".lock"):
+            yield Section({}, {str(one.relative_to(home)): "in the clear"})
 
 
 def _raw(folder: Path, newest: int) -> dict[str, Path]:
@@ -236,7 +251,7 @@ def _add(tar: tarfile.TarFile, name: str, path: Path, part: str, packed: Packed)
             packed.left_out[name] = "neither a file nor a folder"
     except FileNotFoundError:
         # Taken away since it was listed: by the end of an agreement, or an import undone; the database names neither.
-        packed.left_out[name] = "gone"
+        packed.left_out[name] = _GONE
     except PermissionError as error:
         raise DataFileError("backup.cannot-read", file=name) from error
 

@@ -140,7 +140,7 @@ def test_nothing_of_the_domain_lies_in_the_clear(place: Place) -> None:
     made = place.make()
     index = read_index(place.folder, place.key.identity)
     kept = {one.path.partition("/")[0] for one in index.files}
-    assert not kept & {"keys", "ends", "run", "tokens", "held"}
+    assert not kept & {"keys", "ends", "run", "tokens"}
     assert {"raw", "sealed", "domain.toml", "domain.db"} <= kept
     for part in made.manifest.parts:
         assert (place.folder / part.name).read_bytes().startswith(b"age-encryption.org/v1\n")
@@ -323,14 +323,19 @@ def test_sealed_folders_may_be_left_out(place: Place) -> None:
     assert not (place.new / "sealed").exists()
 
 
-def test_what_a_tenants_runs_left_in_the_clear_is_passed_over_and_said(place: Place) -> None:
+def test_of_what_runs_left_only_the_sealed_is_taken_and_the_rest_is_said(place: Place) -> None:
     held = place.world.domain.held(place.world.ids["medica"])
-    held.mkdir(parents=True)
-    (held / "log").write_text("secret")
-    made = place.make()
-    assert made.left_out == 1
+    for name in ("R-1.log", "R-2.log"):
+        (held / name).mkdir(parents=True)
+        (held / name / "content").write_text(name)
+    (held / "R-1.log" / "gocryptfs.conf").touch()
+    assert place.make().left_out == 1
     left = read_index(place.folder, place.key.identity).left_out
-    assert left == {f"held/{place.world.ids['medica']}": "in the clear"}
+    assert left == {f"held/{place.world.ids['medica']}/R-2.log": "in the clear"}
+    place.back()
+    back = place.opened().held(place.world.ids["medica"])
+    assert {path.name for path in back.iterdir()} == {"R-1.log"}
+    assert (back / "R-1.log" / "content").read_text() == "R-1.log"
 
 
 def test_what_is_no_file_is_passed_over_and_said(place: Place) -> None:

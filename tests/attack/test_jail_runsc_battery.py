@@ -20,6 +20,7 @@ from jobs.jail.battery.hostile.__main__ import LOADED
 from jobs.jail.battery.hostile.mines import MARKS, MINES
 from jobs.jail.battery.hostile.table import PROBES
 from jobs.jail.runsc import RunscJail
+from jobs.jail.runsc_answers import ENDS_THE_RUN, LEFT_NOWHERE, OTHERWISE
 from jobs.jail.runsc_probe import PLACES
 from jobs.jail.spec import Ending, Outcome
 
@@ -33,26 +34,8 @@ pytestmark = [
 
 UID = 150_901
 
-OWN_KERNEL: Final = "the second kernel's own, of this run alone: the host's is neither asked nor shown"
-OTHERWISE: Final = {
-    **dict.fromkeys(("read-load", "read-kernel-command-line", "walk-system-files", "see-host-root"), OWN_KERNEL),
-    **dict.fromkeys(("see-host-devices", "open-raw-devices", "make-message-queue", "raise-priority"), OWN_KERNEL),
-    **dict.fromkeys(("ask-for-lock-of-others", "take-lease-on-shared-file"), OWN_KERNEL),
-    "be-spared-when-memory-is-short": "a number of the second kernel; the host sees three processes of gVisor, not this one",
-    "hide-flags-in-clone3": "a namespace made inside is one of the second kernel's; OCI's filter cannot answer ENOSYS",
-    "call-by-32-bit-door": "answered with an error by a kernel that has no second calling convention",
-    "run-without-user-namespace": "its table of users is its own; outside, see test_no_process_of_a_run_has_rights_on_the_host",
-    "follow-link-in-outbox": "resolved inside the tree of this run; the collector refuses the link",
-    "read-platform-input": "the null device, handed over as an open file without a name",
-    "write-to-descriptor-of-process-1": "process 1 is the program itself: there is no launcher inside",
-    "take-more-memory": "the run ends: the memory of all its processes is one process's on the host",
-    "start-more-processes": "threads of two kernels are counted together, so the bound is higher; it ends the run",
-}
-MADE_NOWHERE: Final = {
-    "pipe-that-hangs-reader": "exists in the second kernel alone; nothing of it is in the outbox",
-    "socket-in-outbox": "exists in the second kernel alone; nothing of it is in the outbox",
-}
-ALONE: Final = sorted(name for name, probe in PROBES.items() if probe.group == "limits" and name not in OTHERWISE)
+EXCUSED: Final = {**OTHERWISE, **ENDS_THE_RUN}
+ALONE: Final = sorted(name for name, probe in PROBES.items() if probe.group == "limits" and name not in EXCUSED)
 
 
 @pytest.fixture(scope="module")
@@ -72,13 +55,13 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Resu
         shutil.rmtree(baits_folder)
 
 
-@pytest.mark.parametrize("name", sorted(set(PROBES) - set(OTHERWISE)))
+@pytest.mark.parametrize("name", sorted(set(PROBES) - set(EXCUSED)))
 def test_the_jail_holds(results: dict[str, Result], name: str) -> None:
     result = results[name]
     assert result.held, f"{result.verdict}: {result.detail}"
 
 
-@pytest.mark.parametrize("name", sorted({*MINES, *MARKS} - set(MADE_NOWHERE)))
+@pytest.mark.parametrize("name", sorted({*MINES, *MARKS} - set(LEFT_NOWHERE)))
 def test_the_collector_holds(results: dict[str, Result], name: str) -> None:
     result = results[name]
     assert result.held, f"{result.verdict}: {result.detail}"
@@ -90,8 +73,8 @@ def test_no_probe_broke_by_itself(results: dict[str, Result]) -> None:
 
 def test_what_is_said_by_name_exists() -> None:
     assert LOADED
-    assert set(PROBES) >= set(OTHERWISE)
-    assert {*MINES, *MARKS} >= set(MADE_NOWHERE)
+    assert set(PROBES) >= set(EXCUSED)
+    assert {*MINES, *MARKS} >= set(LEFT_NOWHERE)
 
 
 def ended(tmp_path: Path, name: str) -> Outcome:

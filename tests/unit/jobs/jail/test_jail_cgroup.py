@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,46 @@ def test_a_limit_that_cannot_be_set_is_a_missing_part(tmp_path: Path) -> None:
     (tmp_path / "memory" / "shuzha" / "run-1" / "memory.limit_in_bytes").mkdir(parents=True)
     with pytest.raises(MissingPartError):
         group.create(LIMITS)
+
+
+@dataclass(frozen=True)
+class Dying(cgroup.Group):
+    """A group of version 2 whose processes die when the kernel's own file is written."""
+
+    def members(self) -> frozenset[int]:
+        told = (self.folders[""] / "cgroup.kill").read_text()
+        return frozenset() if told == "1" else frozenset({2**22 + 1})
+
+
+def test_version_two_kills_by_the_kernels_own_file(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.kill").touch()
+    Dying("run-1", {"": tmp_path}).kill()
+    assert (tmp_path / "cgroup.kill").read_text() == "1"
+
+
+@pytest.mark.parametrize("absent", ["cpu", "memory", "pids"])
+def test_version_two_needs_every_controller(tmp_path: Path, absent: str) -> None:
+    version_two(tmp_path, " ".join({"cpu", "memory", "pids", "io"} - {absent}))
+    with pytest.raises(MissingPartError) as caught:
+        cgroup.group("run-1", tmp_path)
+    assert caught.value.code == "jail.no-limits"
+
+
+def test_version_two_of_a_kernel_that_does_not_tell_the_peak(tmp_path: Path) -> None:
+    version_two(tmp_path, "cpu memory pids")
+    group = cgroup.group("run-1", tmp_path)
+    group.create(LIMITS)
+    assert group.peak_bytes() == 0
+
+
+def test_a_second_run_of_one_name_lifts_the_swap_before_the_memory(tmp_path: Path) -> None:
+    """Memory plus swap may never be below memory: the kernel refuses the other order."""
+    version_one(tmp_path, "memory", "pids", "cpu", "cpuacct")
+    group = cgroup.group("run-1", tmp_path)
+    folder = group.folders["memory"]
+    folder.mkdir(parents=True)
+    (folder / "memory.memsw.limit_in_bytes").touch()
+    group.create(LIMITS)
+    order = [path.name for path, _ in group._settings(LIMITS)]
+    assert order[:3] == ["memory.memsw.limit_in_bytes", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"]
+    assert (folder / "memory.memsw.limit_in_bytes").read_text() == str(64 * MEBIBYTE)

@@ -230,7 +230,7 @@ def test_a_row_condition_is_the_providers_to_add(world_at: WorldAt) -> None:
 
 def test_a_provider_narrows_its_own_dataset_only(world_at: WorldAt) -> None:
     world = world_at(Stage.REQUESTED)
-    with refused(NotPermittedError, "access.not-found"):
+    with refused(NotPermittedError, "dataset.unknown"):
         requests.narrow(world.domain, world.session("captain"), world.ids["request"], item("health.visits", "cost"))
 
 

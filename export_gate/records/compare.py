@@ -118,7 +118,7 @@ def compare(new: Recorded, earlier: Earlier, minimum: int) -> Comparison:
 
 def _candidates(search: _Search) -> Mapping[int, list[tuple[int, int]]]:
     """Find, by table, the pairs (new number, earlier number) that may be near; an equal vector is not looked at."""
-    heads, index = heads_of(search.new), Index(search.earlier.heads)
+    heads, index = heads_of(search.new), Index(search.earlier.heads, search.earlier.owners)
     asked: dict[bytes, Any] = {}
     looks: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for place, head in enumerate(heads):

@@ -77,10 +77,21 @@ def heads_of(record: Recorded) -> Heads:
     import numpy as np
 
     heads = np.zeros(len(record.numbers), np.dtype(list(HEAD)))
+    of = _set_numbers(record)
+    bits: dict[int, Any] = {}
     for place, one in enumerate(record.numbers):
         question = int(record.columns[one.column].question, 16)
-        heads[place] = (len(one.subjects), one.column, one.margin, question, print_of(one), parity(one.subjects))
+        if of[place] not in bits:
+            bits[of[place]] = parity(one.subjects)
+        told = (len(one.subjects), one.column, one.margin, question, print_of(one), of[place], 0, bits[of[place]])
+        heads[place] = told
     return heads
+
+
+def _set_numbers(record: Recorded) -> list[int]:
+    """Number the different sets of a table, in order: the numbers of one cell mostly depend on the same subjects."""
+    places: dict[bytes, int] = {}
+    return [places.setdefault(one.subjects.tobytes(), len(places)) for one in record.numbers]
 
 
 def print_of(number: Number) -> int:
@@ -94,22 +105,21 @@ def to_blobs(record: Recorded) -> Blobs:
     """Write a recorded table as bytes."""
     import numpy as np
 
-    # The numbers of one cell mostly depend on the same subjects: each set is kept once.
-    places: dict[bytes, int] = {}
-    of = [places.setdefault(one.subjects.tobytes(), len(places)) for one in record.numbers]
-    sets = [_bitmap(np.frombuffer(one, "<u4")).serialize() for one in places]
+    # Each set is kept once.
+    heads = heads_of(record)
+    _, first = np.unique(heads["set"], return_index=True)
+    sets = [_bitmap(record.numbers[place].subjects).serialize() for place in first.tolist()]
     header = json.dumps(
         {
             "columns": [[one.name, one.question, sorted(one.sources)] for one in record.columns],
             "keys": [list(one.key) for one in record.numbers],
-            "sets": of,
             "sizes": [len(one) for one in sets],
         },
         ensure_ascii=False,
     ).encode()
     totals = [one.totals.astype("<f8") for one in record.numbers]
     return Blobs(
-        head=heads_of(record).tobytes(),
+        head=heads.tobytes(),
         sets=len(header).to_bytes(_LENGTH) + header + b"".join(sets),
         totals=zlib.compress(np.concatenate(totals).tobytes() if totals else b"", 1),
     )
@@ -133,7 +143,6 @@ class Contents:
         self.columns = tuple(Published(name, text, frozenset(of)) for name, text, of in header["columns"])
         self._heads, self._sets, self._totals = heads, sets, totals
         self._keys: Sequence[Sequence[Any]] = header["keys"]
-        self._places: Sequence[int] = header["sets"]
         self._bounds = start + np.concatenate([[0], np.cumsum(header["sizes"])]).astype(np.int64)
         self._ends = np.cumsum(heads["size"].astype(np.int64))
         self._opened: Any = None
@@ -142,7 +151,7 @@ class Contents:
         """Give the set behind a number."""
         from pyroaring import BitMap
 
-        number = self._places[place]
+        number = int(self._heads[place]["set"])
         start, end = self._bounds[number : number + 2]
         return BitMap.deserialize(self._sets[start:end])
 

@@ -23,9 +23,11 @@ HEAD: tuple[tuple[str, str] | tuple[str, str, tuple[int, ...]], ...] = (
     ("margin", "<u2"),
     ("question", "<u8"),
     ("print", "<u8"),
+    ("set", "<u4"),
+    ("spare", "<u4"),
     ("parity", "<u8", (4,)),
 )
-"""What is known of a number before its set is opened, 56 bytes: subjects, aggregate, whether a margin, digests, parity bits."""
+"""What is known of a number before its set is opened, 64 bytes: subjects, aggregate, whether a margin, digests, its set, parity bits."""
 
 
 def parity(subjects: Subjects) -> NDArray[np.uint64]:
@@ -40,14 +42,21 @@ def parity(subjects: Subjects) -> NDArray[np.uint64]:
 
 
 class Index:
-    """The heads of earlier numbers, sorted by size for looking up."""
+    """The sets of earlier numbers, sorted by size for looking up; numbers of one table with one set stand for one."""
 
-    def __init__(self, heads: Heads) -> None:
+    def __init__(self, heads: Heads, owners: NDArray[np.int64]) -> None:
         import numpy as np
 
-        self._order = np.argsort(heads["size"], kind="stable")
-        self._sizes = heads["size"][self._order].astype(np.int64)
-        self._parity = np.ascontiguousarray(heads["parity"][self._order])
+        # Two tables have no set in common here, even if they are equal: sets are numbered within a table.
+        names = (owners << 32) | heads["set"].astype(np.int64)
+        self._numbers = np.argsort(names, kind="stable")
+        starts = np.flatnonzero(np.diff(names[self._numbers], prepend=-1))
+        self._bounds = np.append(starts, len(names))
+        sets = heads[self._numbers[starts]]
+        self._order = np.argsort(sets["size"], kind="stable")
+        self._sizes = sets["size"][self._order].astype(np.int64)
+        self._parity = sets["parity"][self._order]
+        self._first = np.ascontiguousarray(self._parity[:, 0])
 
     def near(self, size: int, bits: NDArray[np.uint64], less_than: int) -> NDArray[np.int64]:
         """Give the places of all numbers whose sets may differ in fewer than ``less_than`` subjects from a set."""
@@ -55,6 +64,9 @@ class Index:
 
         start = int(np.searchsorted(self._sizes, size - less_than, side="right"))
         end = int(np.searchsorted(self._sizes, size + less_than, side="left"))
-        turned = np.bitwise_count(self._parity[start:end] ^ bits).sum(axis=1)
-        near: NDArray[np.int64] = self._order[start:end][turned < less_than]
-        return near
+        # The first 64 bits alone rule nearly everything out; the others are looked at for what is left.
+        few = start + np.flatnonzero(np.bitwise_count(self._first[start:end] ^ bits[0]) < less_than)
+        turned = np.bitwise_count(self._parity[few] ^ bits).sum(axis=1)
+        sets = self._order[few[turned < less_than]]
+        found = [self._numbers[self._bounds[one] : self._bounds[one + 1]] for one in sets.tolist()]
+        return np.concatenate([np.zeros(0, dtype=np.int64), *found])

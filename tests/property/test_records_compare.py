@@ -45,7 +45,7 @@ def test_the_sketch_never_misses_a_near_set(pair: tuple[set[int], set[int]], min
         return
     heads = heads_of(Recorded("person", COUNT, (count_of(second),)))
     new = count_of(first)
-    assert Index(heads).near(len(first), parity(new.subjects), minimum).tolist() == [0]
+    assert Index(heads, np.zeros(1, dtype=np.int64)).near(len(first), parity(new.subjects), minimum).tolist() == [0]
 
 
 @given(st.lists(SUBJECTS, min_size=1, max_size=8), st.lists(NEAR, min_size=1, max_size=4), st.integers(3, 20))

@@ -24,7 +24,7 @@ from jobs.jail.bubblewrap import BubblewrapJail
 from jobs.jail.local import Place, see_through
 from jobs.jail.pool_warm import LateMountError, WarmJail, WarmKind, end_quietly, prepare_warm
 from jobs.jail.spec import Capability, Collected, JailSpec, Outcome
-from lineage.errors import MissingPartError
+from lineage.errors import MissingPartError, ShuzhaError
 
 
 _WARM_SECONDS: Final = 180.0
@@ -151,21 +151,23 @@ class WarmPool:
         return None
 
     def _warm_one(self, number: int) -> None:
-        warm = prepare_warm(self._kinds[number], self._folder)
-        usable = False
+        """Start one and wait until it is ready; whatever goes wrong counts as a failure, and runs start cold."""
+        warm = None
         try:
+            warm = prepare_warm(self._kinds[number], self._folder)
             warm.begin(self._jail)
             usable = warm.wait_ready(_WARM_SECONDS, lambda: self._closing)
-        except (MissingPartError, OSError):
+        except (ShuzhaError, OSError):
             usable = False
-        if not usable:
-            end_quietly(warm)
-            if not self._closing:
-                self._note(number, usable=False)
+        if warm is not None and usable:
+            with self._changed:
+                self._ready.append(warm)
+                self._changed.notify_all()
             return
-        with self._changed:
-            self._ready.append(warm)
-            self._changed.notify_all()
+        if warm is not None:
+            end_quietly(warm)
+        if not self._closing:
+            self._note(number, usable=False)
 
 
 class PooledJail:

@@ -39,6 +39,7 @@ GO: Final = b"go\n"
 _HEARD: Final = 256 * 1024
 """Bytes a warm jail may say before it is ready: warnings of an engine, no more."""
 _LOOK_EVERY: Final = 0.2
+_WAITING, _RUNNING = 50, 100
 _CHUNK: Final = 16 * 1024
 
 
@@ -131,6 +132,7 @@ class WarmJail:
         for folder in (self.spec.workspace, place.jail, place.root):
             folder.mkdir(mode=0o700)
         self.group.create(self.spec.limits)
+        self._weigh(_WAITING)
         with ExitStack() as theirs:
             reading, writing = os.pipe2(os.O_CLOEXEC)
             theirs.callback(os.close, reading)
@@ -173,8 +175,20 @@ class WarmJail:
         """
         if not self.alive or self._inside < 0:
             raise LateMountError("dead")
-        self._forget_what_it_said()
-        plan = {
+        try:
+            self._forget_what_it_said()
+            _mount_late(self._plan(spec), self._inside)
+            self._weigh(_RUNNING)
+            self._forget_peak()
+            used = self.group.cpu_seconds()
+            os.write(self._start, GO)
+        except OSError as error:
+            raise LateMountError(type(error).__name__) from error
+        return used
+
+    def _plan(self, spec: JailSpec) -> dict[str, object]:
+        """Say what ``late_mount`` is to mount, with the flags that a cold jail's launcher would set."""
+        return {
             "parent": os.getpid(),
             "process": self._inside,
             "group": self.group.name,
@@ -188,13 +202,18 @@ class WarmJail:
                 if inside not in self.kind.runtime.read_only
             ],
         }
-        _mount_late(plan, self._inside)
-        used = self.group.cpu_seconds()
-        try:
-            os.write(self._start, GO)
-        except BrokenPipeError as error:
-            raise LateMountError("dead") from error
-        return used
+
+    def _weigh(self, share: int) -> None:
+        """Set its share of a busy processor, in hundredths of a run's: getting ready must not slow what somebody waits for."""
+        if self.group.unified:
+            (self.group.folders[""] / "cpu.weight").write_text(str(share), encoding="ascii")
+        else:
+            (self.group.folders["cpu"] / "cpu.shares").write_text(str(1024 * share // 100), encoding="ascii")
+
+    def _forget_peak(self) -> None:
+        """Begin the count of memory anew for the run; version 2 of control groups cannot, and tells the larger of both."""
+        if not self.group.unified:
+            (self.group.folders["memory"] / "memory.max_usage_in_bytes").write_text("0", encoding="ascii")
 
     def _forget_what_it_said(self) -> None:
         """Throw away what an engine wrote since it was ready: none of it is the run's."""

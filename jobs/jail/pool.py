@@ -110,6 +110,11 @@ class WarmPool:
         with self._changed:
             return self._changed.wait_for(lambda: len(self._ready) >= count, seconds)
 
+    def wait_given_up(self, seconds: float) -> bool:
+        """Wait until no kind is tried any more; for whoever tests."""
+        with self._changed:
+            return self._changed.wait_for(lambda: min(self._failures.values()) >= _GIVE_UP_AFTER, seconds)
+
     def waiting(self) -> tuple[WarmJail, ...]:
         """Give the warm jails that wait for a run."""
         with self._changed:

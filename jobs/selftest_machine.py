@@ -20,7 +20,7 @@ from lineage.errors import MissingPartError
 
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 _JAIL: Final = Path(__file__).with_name("jail")
-_OURS: Final = ("carrying.py", "selftest_domain.py", "selftest_result.py", "selftest_trial.py")
+_OURS: Final = ("selftest_domain.py", "selftest_job.py", "selftest_result.py", "selftest_trial.py")
 
 
 def boot() -> str:

@@ -22,7 +22,6 @@ from console.commands import (
     promotions,
     releases,
     requests,
-    selftest,
     views,
 )
 from sandbox.messages import catalogue, language_from_environment
@@ -55,7 +54,7 @@ GROUPS: Mapping[str, Mapping[str, Callable[..., None]]] = {
 def build() -> Any:
     """Build the command line."""
     app = _group("help.shuzha")
-    for name, command in {**platform.TOP, "selftest": selftest.selftest}.items():
+    for name, command in platform.TOP.items():
         app.command(name, help=_help(f"help.{name}"))(command)
     for group, commands in GROUPS.items():
         sub = _group(f"help.{group}")

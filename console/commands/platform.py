@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from console.commands.selftest import file_at_start, selftest
 from console.door import door
 from lineage.errors import ShuzhaError
 
@@ -32,19 +33,14 @@ def init(
     """Open a new domain with its authority, first officer and first registrar."""
     from console.tokens import keep_token
     from sandbox.domain import create
-    from sandbox.parties import found_authority
+    from sandbox.parties import check_founding, found_authority
 
     here = door()
+    founding = {"title": title, "login": login, "officer": officer}
+    founding |= {"registrar_login": registrar_login, "registrar": registrar}
+    check_founding(**founding)
     domain = create(here.home, name, url=database or None, storage=storage, root_keys=root_keys)
-    founded = found_authority(
-        domain,
-        name=name.partition(".")[0],
-        title=title,
-        login=login,
-        officer=officer,
-        registrar_login=registrar_login,
-        registrar=registrar,
-    )
+    founded = found_authority(domain, name=name.partition(".")[0], **founding)
     files = keep_token(here.home, login, founded.officer), keep_token(here.home, registrar_login, founded.registrar)
     here.say("done.opened", home=str(here.home), login=login, registrar=registrar_login)
     here.give(
@@ -82,7 +78,6 @@ def supervise(once: Annotated[bool, typer.Option()] = False) -> None:
     """Carry out queued runs, each tenant's apart, until stopped; --once ends when the queues are empty."""
     import signal
 
-    from console.commands.selftest import file_at_start
     from jobs.jail.pool_settings import pooled
     from jobs.supervisor import Supervisor, supervisor_lock
     from lineage.errors import MissingPartError
@@ -133,5 +128,5 @@ def check(home: Annotated[Path | None, typer.Argument()] = None) -> None:
         raise MissingPartError("parts.missing", parts=", ".join(missing))
 
 
-TOP: Mapping[str, Callable[..., None]] = {"init": init, "demo": demo, "supervise": supervise}
+TOP: Mapping[str, Callable[..., None]] = {"init": init, "demo": demo, "supervise": supervise, "selftest": selftest}
 CONFIG: Mapping[str, Callable[..., None]] = {"check": check}

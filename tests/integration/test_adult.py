@@ -44,6 +44,7 @@ from sandbox.schema_file import read_declaration
 from tests import factories
 from tests.factories import Hands, World
 from tests.fixtures_story import shortened
+from tests.selftests import file_real
 from tests.worlds import enter_authority
 
 
@@ -191,6 +192,7 @@ def produce(world: World, folder: Path) -> dict[str, Export]:
     promotion = request_promotion(world.domain, processor, job.id)
     decide(world.domain, world.session("first"), promotion, approve=True, reason="read")
     gate = Gatekeeper(world.domain, BubblewrapJail())
+    file_real(world.domain)
     return {name: check_export(gate, request_export(world.domain, processor, job.id, name)) for name in PRODUCTS}
 
 

@@ -154,7 +154,6 @@ def test_the_profile_is_of_the_jails_own_sources() -> None:
         "seccomp.py",
         "collect.py",
         "battery/hostile/files.py",
-        "carrying.py",
         "filter",
     }
     assert needed <= named

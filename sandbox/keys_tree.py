@@ -37,7 +37,7 @@ class Tree:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if (self.folder / _CURRENT).exists():
             raise FileExistsError(self.folder)
-        (self.folder / "lock").touch(mode=0o600)
+        _make_lock(self.folder)
         with self._locked(fcntl.LOCK_EX):
             self._grow(1, fill)
 
@@ -74,7 +74,7 @@ class Tree:
             target.mkdir(mode=0o700, parents=True)
             shutil.copytree(current, target / current.name)
             write_new(target / _CURRENT, f"{current.name}\n".encode())
-            (target / "lock").touch(mode=0o600)
+            _make_lock(target)
 
     def _grow(self, number: int, fill: Callable[[Path], None]) -> Path:
         tree = self.folder / f"tree-{number}"
@@ -114,3 +114,9 @@ class Tree:
         with lock:
             fcntl.flock(lock, how)
             yield
+
+
+def _make_lock(folder: Path) -> None:
+    # Not empty, so that whoever looks whether a file's content got out somewhere does not find it everywhere.
+    if not (folder / "lock").exists():
+        write_new(folder / "lock", b"locked while keys are read or changed\n")

@@ -161,7 +161,8 @@ def test_an_ended_agreement_and_tenant_do_not_come_back(played: Played) -> None:
 def test_the_keys_and_the_sealed_folder_are_gone(played: Played) -> None:
     """D11."""
     gone = {played.play.ids["mobility.grant"], played.play.ids[TENANT]}
-    left = {path.stem for path in (played.home / "keys").rglob("*") if path.is_file()}
+    paths = [path for name in ("keys", "ends") for path in (played.home / name).rglob("*")]
+    left = {path.stem.removeprefix("end-") for path in paths}
     assert not gone & left
     assert {played.play.ids["medical.grant"], played.play.ids["anxin-medical"], "root"} <= left
     assert not (played.home / "sealed" / played.play.ids["mobility.grant"]).exists()

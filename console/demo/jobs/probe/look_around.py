@@ -8,7 +8,7 @@ from pathlib import Path
 def main(job):
     view = job.table("visits")
     job.log(f"view: {len(view)} rows, first token {str(view['resident_id'].iloc[0])[:8]}…")
-    for wanted in ("HOME_FOLDER/raw", "HOME_FOLDER/keys/root.key", "HOME_FOLDER/sealed"):
+    for wanted in ("HOME_FOLDER/raw", "HOME_FOLDER/keys/roots/root-1.key", "HOME_FOLDER/sealed"):
         job.log(f"path: {'FOUND' if Path(wanted).exists() else 'not there'}")
     job.log(f"tables: {sorted(os.listdir('/in'))}")
     try:

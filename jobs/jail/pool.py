@@ -27,7 +27,7 @@ from jobs.jail.spec import Capability, Collected, JailSpec, Outcome
 from lineage.errors import MissingPartError, ShuzhaError
 
 
-_WARM_SECONDS: Final = 180.0
+_WARM_SECONDS: Final = 300.0
 _TIDY_EVERY: Final = 2.0
 _GIVE_UP_AFTER: Final = 3
 """Warm jails of one kind that failed in a row until no more are tried: the machine cannot make them, and runs start cold."""

@@ -23,11 +23,19 @@ from jobs.jail import cgroup, late_mount, pool_names
 from jobs.jail.bubblewrap import BubblewrapJail
 from jobs.jail.outbox import _mount_points
 from jobs.jail.pool import PooledJail, WarmPool
+from jobs.jail.pool_settings import pooled
 from jobs.jail.pool_warm import WarmKind
 from jobs.jail.probe import BWRAP
 from jobs.jail.runtimes import python_runtime, spark_runtime
 from jobs.jail.spec import MEBIBYTE, Ending, JailSpec, Limits, Outcome
+from jobs.runs import Stage as RunStage
+from jobs.runs import get_run, queue
+from jobs.states import RunState
+from jobs.supervisor import Supervisor, read_log
 from lineage.errors import MissingPartError
+from tests.factories import Stage
+from tests.fixtures_domain import WorldAt
+from tests.fixtures_lanes import fill_tables, submit_code
 
 
 pytestmark = [
@@ -299,8 +307,27 @@ def test_a_warm_spark_starts_at_once(tmp_path: Path) -> None:
     main = MAIN.replace(".iloc[0, 0]", ".collect()[0][0]")
     pool = WarmPool(inner, [kind], tmp_path / "warm")
     with one_spec(tmp_path, kind, main) as made, PooledJail(inner, pool) as jail:
-        assert pool.wait_ready(1, 180)
+        assert pool.wait_ready(1, 300)
         outcome = run(jail, made)
         assert (outcome.ending, outcome.log.read_text()) == (Ending.DONE, "6\n")
         assert [item.name for item in jail.collect(made, tmp_path / "taken")] == ["a.txt"]
         assert pool.taken_in_all == 1
+
+
+def test_the_supervisor_needs_to_know_nothing(world_at: WorldAt, tmp_path: Path) -> None:
+    """A submitted job of a real tenant runs in a warm jail, by nothing but the domain's settings."""
+    world = world_at(Stage.PROVISIONED)
+    fill_tables(world)
+    code = "def main(job):\n    job.log(len(job.table('visits')))\n    job.save('a.txt', 'a')\n"
+    job = submit_code(world, "processor", "scenario", "quick", code)
+    run_id = queue(world.domain, world.session("processor"), job, 0, RunStage.DEVELOPMENT)
+    settings = {"warm": [{"runtime": "python", "memory": "512m"}]}
+    with pooled(BubblewrapJail(), settings, tmp_path / "warm", REPOSITORY / ".jars") as jail:
+        assert isinstance(jail, PooledJail)
+        assert jail.pool.wait_ready(1, 120)
+        assert Supervisor(world.domain, jail, REPOSITORY / ".jars").drain() == 1
+        assert jail.pool.taken_in_all == 1
+    with world.domain.read() as connection:
+        found = get_run(connection, run_id)
+    assert (found.state, found.reason) == (RunState.SUCCEEDED, "reason.ended.done")
+    assert read_log(world.domain, found) == "100\n"

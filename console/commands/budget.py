@@ -8,7 +8,7 @@ from console.door import door
 
 
 LIMITS = ("limit", "name", "universe", "spent", "cap", "left", "epsilon_left")
-BITS = ("limit", "name", "spent_bits", "cap_bits", "left_bits")
+BITS = ("limit", "name", "bits", "cap", "left")
 
 
 def show() -> None:

@@ -69,13 +69,8 @@ def found_authority(
     Raises:
         DefinitionError: the domain has an authority already, or both are one login.
     """
+    check_founding(title=title, login=login, officer=officer, registrar_login=registrar_login, registrar=registrar)
     first = {login: (officer, Role.AUTHORITY_OFFICER), registrar_login: (registrar, Role.REGISTRAR)}
-    if len(first) < len({Role.AUTHORITY_OFFICER, Role.REGISTRAR}):
-        raise DefinitionError("person.login-taken", login=login)
-    check_line(organisation.c.title, title)
-    for one, (real_name, _) in first.items():
-        _check_login(one)
-        check_line(person.c.name, real_name)
     with domain.change(PLATFORM) as change:
         if change.connection.execute(select(func.count()).select_from(organisation)).scalar():
             raise DefinitionError("domain.has-authority")
@@ -84,6 +79,20 @@ def found_authority(
         _insert_organisation(change, authority, name, title, OrganisationKind.AUTHORITY)
         tokens = [_found_person(change, authority, one, *values) for one, values in first.items()]
         return Founded(*tokens)
+
+
+def check_founding(*, title: str, login: str, officer: str, registrar_login: str, registrar: str) -> None:
+    """Check what a domain would be founded with, before anything is made that a second try would find in its way.
+
+    Raises:
+        DefinitionError: a name or login is not one, or both persons are one login (law 6).
+    """
+    if login == registrar_login:
+        raise DefinitionError("person.login-taken", login=login)
+    check_line(organisation.c.title, title)
+    for one, name in ((login, officer), (registrar_login, registrar)):
+        _check_login(one)
+        check_line(person.c.name, name)
 
 
 def _found_person(change: Change, authority: str, login: str, name: str, role: Role) -> str:

@@ -258,7 +258,8 @@ def concerning(connection: Connection, session: Session, identity: str) -> Reque
 
 
 def _visible(connection: Connection, session: Session, query: Select[Any]) -> list[Request]:
-    if session.kind is OrganisationKind.MAINTAINER:
+    # The registrar files people and the maintainer keeps machines: neither has a part in what is asked for (D5).
+    if session.kind is OrganisationKind.MAINTAINER or Role.REGISTRAR in session.roles:
         return []
     if session.kind is OrganisationKind.TENANT:
         own = scenario.c.tenant == session.organisation

@@ -222,3 +222,34 @@ def test_refusals_run_out_and_only_the_authority_opens_more(world: World, monkey
     assert reasons(check(world, "medica", BY_DISTRICT)) == {"records.passed"}
     with refused(DefinitionError, "records.tries-left"):
         open_tries(world.domain, world.session("officer"), scenario, reason="more")
+
+
+def test_the_same_numbers_from_another_question_are_for_people_to_look_at(world: World) -> None:
+    """If two questions differ by one person, an equal answer tells of that person; a program cannot say whether they do."""
+    tell(world, "medica", BY_DISTRICT)
+    other = "SELECT district, COUNT(*) AS n FROM visits WHERE cost <> '7' GROUP BY district"
+    found = check(world, "rival", other)
+    assert found.state is ExportState.IN_REVIEW
+    assert reasons(found) == {"records.passed", "records.same-numbers"}
+
+
+def test_an_unrelated_table_passes_beside_it(world: World) -> None:
+    tell(world, "medica", BY_DISTRICT)
+    assert reasons(check(world, "rival", BY_CLINIC)) == {"records.passed"}
+
+
+def test_a_table_about_nobody_is_for_people_to_look_at(world: World) -> None:
+    """The catalogue says that nobody is behind it; there is nothing to enter, and the reviewers are told so."""
+    from sqlalchemy import update
+
+    from sandbox.schema import dataset, dataset_column
+
+    with world.domain.database.write() as connection:
+        connection.execute(
+            update(dataset).where(dataset.c.name == "health.visits").values(subject_kind=None, subject_column=None)
+        )
+        connection.execute(update(dataset_column).values(grade=1))
+    found = approve(world, check(world, "medica", BY_DISTRICT))
+    assert reasons(found) == {"records.no-subjects"}
+    release.release(world.domain, found.id)
+    assert told(world) == 0

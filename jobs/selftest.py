@@ -7,6 +7,7 @@ whole result as a signed note, so that an assessor can check it against the doma
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import subprocess
 import sys
@@ -76,7 +77,13 @@ def try_jail(storage: str, around: Surroundings, settings: Mapping[str, Any] | N
     Raises:
         MissingPartError: a part that the jail needs is missing, or the trial did not come to its end.
     """
-    asked = {"storage": storage, "places": [*around.places], "names": [*around.names], "settings": dict(settings or {})}
+    asked = {
+        "storage": storage,
+        "places": [*around.places],
+        "names": [*around.names],
+        "settings": dict(settings or {}),
+        "parent": os.getpid(),
+    }
     try:
         done = subprocess.run(
             [sys.executable, "-m", "jobs.selftest_trial"],

@@ -7,9 +7,10 @@ and answers with the result as JSON on stdout.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
-import shutil
 import sys
 import tempfile
 import threading
@@ -28,6 +29,8 @@ from jobs.jail.battery.host import bounds, judged
 from jobs.jail.battery.hostile.__main__ import LOADED
 from jobs.jail.battery.hostile.mines import MARKS, MINES
 from jobs.jail.battery.hostile.table import PROBES
+from jobs.jail.launcher import die_with
+from jobs.jail.outbox import remove_tree
 from jobs.jail.spec import Jail
 from jobs.promotion import decide
 from jobs.promotion import request as request_promotion
@@ -42,7 +45,7 @@ from jobs.submitting import submit
 from jobs.supervisor import Supervisor
 from jobs.zones import uid_of
 from lineage.clock import stamp, system_clock
-from lineage.errors import ShuzhaError
+from lineage.errors import MissingPartError, ShuzhaError
 from sandbox.engine import jars_folder
 from sandbox.grants import Zone, tables_of, zone_opened
 
@@ -50,6 +53,7 @@ from sandbox.grants import Zone, tables_of, zone_opened
 LINK_REFUSED: Final = "link-in-ordinary-run"
 """The mine that is left to the ordinary way: the run must end as failed, and nothing of it be kept."""
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 -- where the host keeps files in memory
+_PREFIX, _LOCK = "shuzha-selftest-", "lock"
 _SECONDS_FOR_CONTROL: Final = 300
 _NEXT_PAIR: Final = 2
 
@@ -114,14 +118,30 @@ def run_trial(jail: Jail, storage: str, around: Surroundings, allow: Allow) -> S
 def _place() -> Iterator[tuple[Path, Path]]:
     """Make a folder for the trial, and one for its database: in memory where there is any, for nothing of it is kept."""
     memory = _MEMORY if os.access(_MEMORY, os.W_OK) else None
-    folder = Path(tempfile.mkdtemp(prefix="shuzha-selftest-"))
-    quick = Path(tempfile.mkdtemp(prefix="shuzha-selftest-", dir=memory))
-    folder.chmod(0o755)
-    try:
+    with _folder(None) as folder, _folder(memory) as quick:
+        folder.chmod(0o755)
         yield folder, quick
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.rmtree(quick, ignore_errors=True)
+
+
+@contextmanager
+def _folder(parent: Path | None) -> Iterator[Path]:
+    """Make a folder that is locked while it is used, after removing what trials that were killed left beside it."""
+    _sweep(parent or Path(tempfile.gettempdir()))
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    with (folder / _LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            yield folder
+        finally:
+            remove_tree(folder)
+
+
+def _sweep(parent: Path) -> None:
+    """Remove the folders of trials whose process is dead: only a living one holds its lock."""
+    for path in parent.glob(f"{_PREFIX}*/{_LOCK}"):
+        with contextlib.suppress(OSError, MissingPartError), path.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            remove_tree(path.parent)
 
 
 @contextmanager
@@ -267,6 +287,8 @@ def main() -> None:
     from jobs.selftest import file_in_trial
 
     asked: dict[str, Any] = json.loads(sys.stdin.read())
+    # Whoever asked is gone: nobody would read the answer, and what is left of the trial must not go on.
+    die_with(int(asked["parent"]))
     around = Surroundings(tuple(asked["places"]), tuple(asked["names"]))
     try:
         result = run_trial(jail_of(asked["settings"]), asked["storage"], around, file_in_trial)

@@ -340,3 +340,21 @@ def test_who_sees_the_list(world_at: WorldAt) -> None:
     for login in ("manager", "processor", "doctor"):
         with refused(NotPermittedError, "permission.missing"):
             rotation.list_keys(world.domain, world.session(login))
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_the_command_line_lists_and_rotates(
+    world_at: WorldAt, language: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from console.main import main
+
+    world = maintained(world_at)
+    monkeypatch.setenv("SHUZHA_TOKEN", world.tokens["keeper"])
+    monkeypatch.setattr("sandbox.access.stamp", lambda _moment: "2026-11-21T12:00:00.000Z")
+    where = ["--home", str(world.domain.home), "--lang", language]
+    for words in (["key", "list"], ["key", "rotate", "root"], ["key", "rotate", "medica"], ["key", "list"]):
+        assert main([*words, *where]) == 0, capsys.readouterr().err
+    told = capsys.readouterr().out
+    assert "root-2" in told
+    assert f"grant:{world.ids['grant']}" in told
+    assert world.domain.keys.tenant_key(world.ids["medica"]).hex() not in told

@@ -9,6 +9,7 @@ from sqlalchemy import insert, select
 from jobs.query import parse_query, parse_rows
 from jobs.runs import Job, get_job
 from jobs.schema import job
+from jobs.shares import check_share, share_of
 from jobs.spec import Job as JobSpec
 from jobs.spec import ModelProduct, Product, StatisticProduct, TableProduct, freeze, load_job
 from lineage.errors import DefinitionError
@@ -33,6 +34,8 @@ def submit(domain: Domain, session: Session, folder: Path) -> Job:
     digest = freeze(folder, domain.home / "jobs")
     # Only the frozen copy counts from here on: the folder is still its author's to change.
     spec = load_job(domain.home / "jobs" / digest)
+    for one in spec.runs:
+        check_share(share_of(domain), one)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
         scenario = get_scenario(change.connection, spec.scenario, session)

@@ -250,6 +250,14 @@ def test_what_asks_for_more_than_the_share_is_not_queued(world_at: WorldAt) -> N
         queued(world, RunStage.DEVELOPMENT)
 
 
+def test_what_asks_for_more_than_the_share_is_not_even_submitted(world_at: WorldAt) -> None:
+    world = shared(world_at(Stage.PROVISIONED), "memory_mib = 1024")
+    count = len(world.log())
+    with refused(DefinitionError, "share.exceeded"):
+        submit(world, "processor", "scenario")
+    assert len(world.log()) == count
+
+
 def test_a_share_that_was_lowered_holds_at_the_start_too(world_at: WorldAt) -> None:
     world = promoted(world_at)
     run = queued(world, RunStage.DEVELOPMENT)

@@ -112,7 +112,12 @@ def _try_the_jail(play: Play) -> None:
     play.facts["selftest"] = filed
     tried, left = len(filed.result.probes), len(filed.result.open)
     play.tell(
-        "story.jail-tried", f"shuzha selftest --as {MAINTAINER}", who=session.name, count=tried, open=left, seq=filed.seq
+        "story.jail-tried",
+        f"shuzha selftest --as {MAINTAINER}",
+        who=session.name,
+        count=tried,
+        open=left,
+        seq=filed.seq,
     )
 
 

@@ -19,7 +19,7 @@ def provide() -> None:
     if os.geteuid() != 0 or (ARCHIVE.exists() and STAMP.exists() and STAMP.read_text(encoding="ascii") == wanted):
         return
     say("making the class archive for Spark in the jail (about a minute, once)")
-    command = [VENV / "bin" / "python", "-m", "jobs.jail.spark_archive", JARS]
+    command = [str(VENV / "bin" / "python"), "-m", "jobs.jail.spark_archive", str(JARS)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         say(f"no class archive: Spark jobs will start slower ({done.stderr.strip().splitlines()[-1:]})")

@@ -30,7 +30,7 @@ def doubled(number):
 def main(job):
     FIRST
     from pyspark.sql.functions import udf
-    rows = job.sql(GROUP)
+    rows = job.sql(QUERY)
     rows.write.format("delta").save("/tmp/by_district")
     plus = udf(doubled, "long")
     job.table("visits").select(plus("cost").alias("c")).agg({"c": "sum"}).collect()
@@ -47,12 +47,12 @@ def main(job):
 _SIMPLE = """
 def main(job):
     FIRST
-    job.save("by_district.csv", job.sql(GROUP))
+    job.save("by_district.csv", job.sql(QUERY))
 """
 _PYTHON = """
 def main(job):
     FIRST
-    job.save("by_district.csv", job.sql(GROUP))
+    job.save("by_district.csv", job.sql(QUERY))
     frame = job.table("visits")
     for _ in range(20):
         frame = frame.assign(score=frame["score"].rank(pct=True)).sort_values("note")
@@ -110,7 +110,7 @@ def make_job(place: Path, job: str, table: str) -> Path:
     folder = place / secrets.token_hex(4)
     folder.mkdir()
     told = JOBS[job]
-    code = told.code.replace("FIRST", "job.log(f\"first {__import__('time').time()}\")").replace("GROUP", repr(_GROUP))
+    code = told.code.replace("FIRST", "job.log(f\"first {__import__('time').time()}\")").replace("QUERY", repr(_GROUP))
     (folder / "main.py").write_text(code, encoding="utf-8")
     plan = {"runtime": told.runtime, "entry": "main.py", "stage": "development", "tables": {"visits": table}}
     (folder / "run.json").write_text(json.dumps(plan), encoding="utf-8")

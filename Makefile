@@ -1,11 +1,11 @@
 # make demo    the whole domain on one machine, with made-up people      make check  every check, counted
 # make test    setup, then all tests (ARGS="tests/unit -k …" for some)   make fix    mend what a tool can mend
 # make setup   Python packages, jars, system parts                       make bench  the measurements
-# make lock    renew requirements.lock from pyproject.toml
+# make lock    renew requirements.lock from pyproject.toml            make bench-jail  what the jail costs
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := test
-.PHONY: setup demo test check fix bench lock
+.PHONY: setup demo test check fix bench bench-jail lock
 ARGS ?=
 
 # python3 is another version on many machines; only 3.11 will do.
@@ -32,6 +32,9 @@ fix: setup
 
 bench: setup
 	@set -e; for file in benchmarks/bench_*.py; do echo "== $$file"; .venv/bin/python "$$file" $(ARGS); done
+
+bench-jail: setup
+	@.venv/bin/python benchmarks/bench_jail.py $(ARGS)
 
 lock: setup
 	@.tools/uv/bin/uv pip compile --quiet --system-certs pyproject.toml --extra dev --generate-hashes --python-version 3.11 -o requirements.lock

@@ -1,10 +1,12 @@
 """Comparing a table with everything told before of the same people: differences of fewer subjects than the minimum (law 4).
 
-Two searches, both over every pair of a new number and an earlier one, margins of tables included:
+Three searches, the first two over every pair of a new number and an earlier one, margins of tables included:
 
 * **by subjects**: two related numbers about sets that differ in fewer than ``minimum`` subjects; one minus the other is about those;
 * **by totals**: about nearly the same subjects, but some multiple of the earlier numbers, taken from the new ones, leaves something
   in fewer than ``minimum`` subjects: a table again after a change of few rows, one visit left out, all costs doubled and one not.
+
+* **by unions**: a number of one table about nearly the same subjects as some cells of another, put together.
 
 An equal vector tells nothing new. What is not searched: sums of numbers of three and more separate releases.
 """
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from export_gate.records.recorded import Contents, Recorded, heads_of
 from export_gate.records.sketch import Index
+from export_gate.records.unions import MOST_TABLES, Held, nearest, partitions
 from export_gate.records.vectors import Key, Number
 from export_gate.table.difference import smallest_support
 
@@ -53,7 +56,7 @@ class Earlier:
 
 @dataclass(frozen=True)
 class Difference:
-    """A new number and an earlier one that tell few subjects apart; ``how`` is ``subjects`` or ``totals``."""
+    """A new number and an earlier one that tell few subjects apart; ``how`` is ``subjects``, ``totals`` or ``unions`` of cells."""
 
     key: Key
     column: str
@@ -73,12 +76,14 @@ class Comparison:
         repeated: names of new columns that repeat an earlier number of another question, vector for vector.
         looks: pairs that were looked at exactly.
         complete: whether all of them were.
+        unions: earlier tables whose cells were put together, and the new ones for them.
     """
 
     differences: tuple[Difference, ...]
     repeated: tuple[str, ...]
     looks: int
     complete: bool
+    unions: int = 0
 
 
 @dataclass
@@ -109,11 +114,31 @@ def compare(new: Recorded, earlier: Earlier, minimum: int) -> Comparison:
         return Comparison((), tuple(sorted(search.repeated)), 0, complete=False)
     for table, pairs in sorted(looks.items()):
         _look(search, table, earlier.open(table), pairs)
+    unions = _unions(search)
     opened: dict[int, Contents] = {}
     for (key, margin), olds in sorted(search.near.items(), key=repr):
         news = [one for one in new.numbers if (one.key, one.margin) == (key, margin)]
         _combine(search, news, list(olds.values()), opened)
-    return Comparison(tuple(search.found), tuple(sorted(search.repeated)), count, complete=True)
+    return Comparison(tuple(search.found), tuple(sorted(search.repeated)), count, complete=True, unions=unions)
+
+
+def _unions(search: _Search) -> int:
+    """Look at unions of cells, of either side, with the newest tables first; gives how many tables were looked at."""
+    columns = search.new.columns
+    news = [Held(one.subjects, columns[one.column], at, one.margin) for at, one in enumerate(search.new.numbers)]
+    parts = list(partitions(news))
+    tables = range(len(search.earlier.first) - 1, -1, -1)[:MOST_TABLES]
+    for table in tables:
+        contents = search.earlier.open(table)
+        olds = contents.held()
+        between = [(part.place, held.place, n) for held, part, n in nearest(olds, parts, search.minimum)]
+        old_parts = list(partitions(olds))
+        between += [(held.place, part.place, n) for held, part, n in nearest(news, old_parts, search.minimum)]
+        for new, old, apart in between:
+            number = search.new.numbers[new]
+            names = columns[number.column].name, contents.column(old).name
+            search.found.append(Difference(number.key, names[0], table, contents.key(old), names[1], "unions", apart))
+    return len(tables)
 
 
 def _candidates(search: _Search) -> Mapping[int, list[tuple[int, int]]]:

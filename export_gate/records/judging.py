@@ -17,6 +17,7 @@ from export_gate.finding import Finding, Verdict
 from export_gate.records.compare import Comparison, Difference, compare
 from export_gate.records.ledger import Ledger, Told, read_ledger
 from export_gate.records.recorded import Recorded
+from export_gate.records.unions import MOST_TABLES
 from export_gate.table.check import CellPolicy, coarse
 from lineage.errors import Param
 
@@ -49,6 +50,8 @@ def judge(
         "minimum_count": policy.minimum_count,
         "pairs": "every pair with an earlier number, of any tenant, table and version",
         "margins": "each table's sums over its keys count as its numbers",
+        "unions": "sums of cells of one table against each number of another, for the newest tables",
+        "unions_most_tables": MOST_TABLES,
         "not_searched": "sums of numbers of three or more separate releases",
     }
     evidence: dict[str, Param] = {
@@ -56,6 +59,7 @@ def judge(
         "earlier_tables": len(ledger.tables),
         "earlier_numbers": len(ledger.earlier.heads),
         "looked_at": made.looks,
+        "unions_of_tables": made.unions,
     }
     return Judged(record, tuple(_findings(made, ledger, tenant, parameters, evidence, policy)), ledger.upto)
 

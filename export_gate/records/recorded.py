@@ -13,7 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from export_gate.records.published import ROWS, Published
 from export_gate.records.sketch import HEAD, parity
+from export_gate.records.unions import Held
 from export_gate.records.vectors import Key, Number
 from lineage.errors import MissingPartError
 
@@ -24,29 +26,9 @@ if TYPE_CHECKING:
 
     Heads = NDArray[Any]
 
-ROWS = "rows"
-"""The source of a count: how many there are, of whatever."""
+__all__ = ["ROWS", "Blobs", "Contents", "Published", "Recorded", "heads_from", "heads_of", "print_of", "to_blobs"]
+
 _LENGTH = 8
-
-
-@dataclass(frozen=True)
-class Published:
-    """An aggregate of a table.
-
-    Attributes:
-        name: its column.
-        question: what was asked, as 16 hexadecimal digits of a digest: equal questions have equal ones.
-        sources: the columns of datasets that its values come from, and ``rows`` where it counts.
-    """
-
-    name: str
-    question: str
-    sources: frozenset[str]
-
-    def __post_init__(self) -> None:
-        """Refuse an aggregate that comes from nothing: it would be related to nothing, so never compared (law 7)."""
-        if not self.name or not self.sources or len(bytes.fromhex(self.question)) != 8:
-            raise ValueError("an aggregate has a name, a question and sources")
 
 
 @dataclass(frozen=True)
@@ -159,6 +141,23 @@ class Contents:
         """Give the aggregate that a number is of."""
         return self.columns[int(self._heads[place]["column"])]
 
+    def held(self) -> list[Held]:
+        """Give the set behind each number, each array once."""
+        import numpy as np
+
+        arrays: dict[int, Any] = {}
+        held = []
+        for place, head in enumerate(self._heads):
+            number = int(head["set"])
+            if number not in arrays:
+                arrays[number] = np.asarray(self.bitmap(place).to_array(), dtype=np.uint32)
+            held.append(Held(arrays[number], self.columns[int(head["column"])], place, bool(head["margin"])))
+        return held
+
+    def key(self, place: int) -> Key:
+        """Give the key of a number."""
+        return tuple(self._keys[place])
+
     def numbers(self) -> Iterator[Number]:
         """Give every number."""
         yield from (self.number(place) for place in range(len(self._heads)))
@@ -171,9 +170,8 @@ class Contents:
             self._opened = np.frombuffer(zlib.decompress(self._totals()), "<f8")
         head, end = self._heads[place], int(self._ends[place])
         subjects = np.asarray(self.bitmap(place).to_array(), dtype=np.uint32)
-        key: Key = tuple(self._keys[place])
         totals = self._opened[end - int(head["size"]) : end]
-        return Number(key, bool(head["margin"]), int(head["column"]), subjects, totals)
+        return Number(self.key(place), bool(head["margin"]), int(head["column"]), subjects, totals)
 
 
 def _bitmap(subjects: Any) -> BitMap:

@@ -225,6 +225,27 @@ LEAKS: Mapping[str, tuple[Release, Release]] = {
         Release("SELECT sex, COUNT(*) AS n FROM people GROUP BY sex"),
         Release(f"SELECT district, sex, COUNT(*) AS n FROM people WHERE {ODD} GROUP BY district, sex", "b"),
     ),
+    # cells of one table are a cell of the other, put together; neither total is near
+    "union: two districts are one half": (
+        Release(
+            "SELECT CASE WHEN district IN ('C', 'D') THEN 'cd' ELSE 'ab' END AS half, COUNT(*) AS n FROM people"
+            " WHERE district <> 'A' GROUP BY CASE WHEN district IN ('C', 'D') THEN 'cd' ELSE 'ab' END"
+        ),
+        Release(f"SELECT district, COUNT(*) AS n FROM people WHERE district <> 'B' AND {ODD} GROUP BY district", "b"),
+    ),
+    "union: disguised as other groups of ages": (
+        Release(
+            "SELECT CASE WHEN age < 40 THEN 0 WHEN age < 60 THEN 1 ELSE 2 END AS a, COUNT(*) AS n FROM people"
+            " GROUP BY CASE WHEN age < 40 THEN 0 WHEN age < 60 THEN 1 ELSE 2 END",
+            version=change([VICTIM], age=30),
+        ),
+        Release(
+            "SELECT CASE WHEN age < 30 THEN 0 WHEN age < 40 THEN 1 ELSE 2 END AS a, AVG(visits) AS v, COUNT(*) AS n FROM people"
+            " WHERE age < 50 GROUP BY CASE WHEN age < 30 THEN 0 WHEN age < 40 THEN 1 ELSE 2 END",
+            "b",
+            change([VICTIM], age=70),
+        ),
+    ),
     "complement: all but the women of a district is few": (
         Release("SELECT COUNT(*) AS n FROM people WHERE district = 'A'"),
         Release("SELECT COUNT(*) AS n FROM people WHERE district = 'A' AND age >= 19", "b"),
@@ -259,6 +280,13 @@ TWINS: Mapping[str, tuple[Release, Release]] = {
     "having: finer groups of the same people": (
         Release("SELECT sex, COUNT(*) AS n FROM people GROUP BY sex"),
         Release("SELECT district, sex, COUNT(*) AS n FROM people GROUP BY district, sex", "b"),
+    ),
+    "union: two districts are one half, of all the same people": (
+        Release(
+            "SELECT CASE WHEN district IN ('C', 'D') THEN 'cd' ELSE 'ab' END AS half, COUNT(*) AS n FROM people"
+            " GROUP BY CASE WHEN district IN ('C', 'D') THEN 'cd' ELSE 'ab' END"
+        ),
+        Release("SELECT district, COUNT(*) AS n FROM people GROUP BY district", "b"),
     ),
     "nested: a part that is far smaller": (
         Release(ALL),

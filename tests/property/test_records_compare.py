@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 from hypothesis import given
@@ -11,12 +12,14 @@ from hypothesis import strategies as st
 from export_gate.records.compare import Earlier, compare
 from export_gate.records.recorded import ROWS, Contents, Published, Recorded, heads_from, heads_of, to_blobs
 from export_gate.records.sketch import Index, parity
+from export_gate.records.unions import Held, partitions
 from export_gate.records.vectors import Number, from_wire, to_wire
 from export_gate.table.difference import smallest_support
 
 
 COUNT = (Published("n", "00" * 8, frozenset({ROWS})),)
 SUBJECTS = st.sets(st.integers(0, 2**32 - 1), min_size=1, max_size=60)
+SUBJECTS_NEAR = st.sets(st.integers(0, 45), min_size=1, max_size=40)
 NEAR = st.tuples(SUBJECTS, st.sets(st.integers(0, 200), max_size=30))
 
 
@@ -77,6 +80,22 @@ def test_a_multiple_with_few_changes_is_seen(values: list[int], factor: int, shi
     support = smallest_support(np.stack([old, np.ones(len(old)), new], axis=1), must=((0,), (2,)))
     if np.count_nonzero(old == np.median(old)) < len(old) // 2:
         assert support <= len(changed)
+
+
+@given(st.lists(st.integers(0, 4), min_size=6, max_size=40), SUBJECTS_NEAR)
+def test_the_nearest_union_is_the_nearest_of_all(cells: list[int], drawn: set[int]) -> None:
+    sets = [{n for n, cell in enumerate(cells) if cell == each} for each in sorted(set(cells))]
+    held = [
+        Held(np.array(sorted(one), dtype=np.uint32), COUNT[0], place, margin=False) for place, one in enumerate(sets)
+    ]
+    asked = np.array(sorted(drawn), dtype=np.uint32)
+    parts = list(partitions(held))
+    assert len(parts) == (len(sets) > 1)
+    every = [set().union(*some) for size in range(len(sets) + 1) for some in combinations(sets, size)]
+    best = min(len(union ^ drawn) for union in every)
+    for part in parts:
+        # A union of one cell, or of none, is a pair of numbers and looked at as such.
+        assert part.apart(asked) == best or len(drawn) == part.apart(asked) >= best
 
 
 @given(st.lists(SUBJECTS, max_size=6))

@@ -17,6 +17,7 @@ from typing import Any
 from export_gate.artefact import File, card_file, model_files, table_files
 from export_gate.evidence import Evidence, Source, write_evidence
 from export_gate.exports import Export, find_product, folder_of, get_export, move
+from export_gate.file.lane import Handed, take_file
 from export_gate.finding import Finding, Verdict, worst
 from export_gate.findings import findings_from_json, plain_reasons
 from export_gate.gatekeeper import Gatekeeper, WorkerFailedError
@@ -34,8 +35,8 @@ from export_gate.table.check import CellPolicy
 from jobs.query import parse_query, parse_rows
 from jobs.runs import get_job
 from jobs.selftest_held import check_held
+from jobs.spec import FileProduct, ModelProduct, Product, StatisticProduct, TableProduct, load_job
 from jobs.spec import Job as JobSpec
-from jobs.spec import ModelProduct, Product, StatisticProduct, TableProduct, load_job
 from jobs.supervisor import frozen_folder
 from lineage.canonical import Json
 from lineage.clock import stamp
@@ -101,7 +102,8 @@ def check_export(gate: Gatekeeper, identity: str, caps: Caps | None = None) -> E
     try:
         made = _make(gate, case, caps or Caps())
     except BudgetError:
-        finding = Finding("budget.limit", 1, Verdict.BLOCK, "gate.over-budget")
+        reason = "file.over-bits" if isinstance(case.product, FileProduct) else "gate.over-budget"
+        finding = Finding("budget.limit", 1, Verdict.BLOCK, reason)
         _settle(domain, case, Made((), (finding,), {}))
         raise
     except WorkerFailedError as error:
@@ -185,8 +187,10 @@ def _make(gate: Gatekeeper, case: Case, caps: Caps) -> Made:
             return _table(gate, case, case.product)
         case ModelProduct():
             return _model(gate, case, case.product)
+        case FileProduct():
+            return _file(gate, case, case.product)
         case _:
-            # Charts, reports and whatever a run handed over: no check knows them yet, so they stay in (law 7).
+            # Charts, reports and models that a run handed over: no check knows them yet, so they stay in (law 7).
             params = {"product": case.export.product, "kind": f"label.product.{case.export.kind}"}
             finding = Finding("gate.kind", 1, Verdict.CANNOT_CHECK, "gate.kind-not-checked", params)
             return Made((), (finding,), {})
@@ -271,6 +275,25 @@ def _model(gate: Gatekeeper, case: Case, product: ModelProduct) -> Made:
     files = model_files(result["onnx"], result["card"]) if result["onnx"] else ()
     sources = feature_sources(rows, _nodes(case))
     return Made(files, findings_from_json(result["findings"]), {product.target: sources})
+
+
+def _file(gate: Gatekeeper, case: Case, product: FileProduct) -> Made:
+    if case.export.run is None:
+        raise DefinitionError("export.run-missing")
+    handed = Handed(
+        product=product,
+        spec=case.spec,
+        run=case.export.run,
+        export=case.export.id,
+        tenant=case.tenant,
+        scenario=case.scenario,
+        person=case.export.requested_by,
+        grade=case.grade,
+    )
+    taken = take_file(gate, handed)
+    # Nobody knows what a run's code made a column from: from anything that it could read.
+    sources = [f"{_nodes(case)[name]}#{column}" for name, columns in sorted(case.columns.items()) for column in columns]
+    return Made(taken.files, taken.findings, dict.fromkeys(product.columns or [product.name], sources))
 
 
 def _work(gate: Gatekeeper, case: Case, numbered: tuple[str, ...] = ()) -> dict[str, Any]:

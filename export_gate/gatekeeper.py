@@ -14,7 +14,7 @@ from typing import Any
 from jobs.jail.runtimes import python_runtime, with_sources
 from jobs.jail.spec import Ending, Jail, JailSpec, Limits
 from jobs.starting import Watch
-from lineage.errors import DefinitionError, Exit
+from lineage.errors import DefinitionError, Exit, GateRefusedError
 from sandbox.domain import Domain
 
 
@@ -36,16 +36,18 @@ LIMITS = Limits(memory_bytes=4096 << 20, seconds=15 * 60, cores=2, outbox_bytes=
 
 @dataclass(frozen=True)
 class Gatekeeper:
-    """Starts workers for one domain."""
+    """Starts workers for one domain, each within ``limits``."""
 
     domain: Domain
     jail: Jail
+    limits: Limits = LIMITS
 
     def work(
         self, request: Mapping[str, Any], job: Path, tables: Mapping[str, Path], scenario: str, person: str
     ) -> dict[str, Any]:
         """Carry a request out on tables (input name → opened Delta folder); gives the worker's plain result.
 
+        ``job`` is the frozen folder, or the one file that is to be parsed instead (then ``/job/file`` inside, under no other name).
         ``scenario`` and ``person`` say for whom: when one of them may not work any more, the worker is stopped within seconds.
 
         Raises:
@@ -68,8 +70,7 @@ class Gatekeeper:
             finally:
                 shutil.rmtree(workspace, ignore_errors=True)
                 workspace.with_name(f"{name}.lock").unlink(missing_ok=True)
-        if "refused" in result:
-            raise WorkerFailedError(result["refused"]["code"], **result["refused"]["params"])
+        _check_carried_out(result)
         return result
 
     def _work_in(self, spec: JailSpec, watch: Watch) -> dict[str, Any]:
@@ -80,10 +81,17 @@ class Gatekeeper:
             if outcome.ending is not Ending.DONE:
                 self._keep_log(spec.name, outcome.log)
                 raise WorkerFailedError("gate.worker-died")
-            collected = {item.name: item.path for item in self.jail.collect(spec, spec.workspace / "taken")}
-            return dict(json.loads(collected["result.json"].read_text(encoding="utf-8")))
+            collected = self._taken(spec)
+            return _plain(collected)
         finally:
             self.jail.cleanup(spec)
+
+    def _taken(self, spec: JailSpec) -> Mapping[str, Path]:
+        """Take what the worker left; an outbox that is refused is a worker that was taken over."""
+        try:
+            return {item.name: item.path for item in self.jail.collect(spec, spec.workspace / "taken")}
+        except GateRefusedError as error:
+            raise WorkerFailedError("gate.worker-died") from error
 
     def _sweep(self, works: Path) -> None:
         """Clear what a killed check left: its lock can be taken, its result may hold what was never released."""
@@ -112,10 +120,14 @@ class Gatekeeper:
         asked.mkdir(mode=0o755)
         (asked / "request.json").write_text(json.dumps(request, ensure_ascii=False), encoding="utf-8")
         frozen = workspace / "job"
-        shutil.copytree(job, frozen)
+        if job.is_dir():
+            shutil.copytree(job, frozen)
+        else:
+            frozen.mkdir()
+            shutil.copyfile(job, frozen / "file")
         for path in (asked, *asked.rglob("*"), frozen, *frozen.rglob("*")):
             path.chmod(0o755 if path.is_dir() else 0o644)
-        runtime = with_sources(python_runtime(LIMITS.cores, LIMITS.memory_bytes))
+        runtime = with_sources(python_runtime(self.limits.cores, self.limits.memory_bytes))
         mounts = {f"/in/{table}": folder for table, folder in tables.items()}
         return JailSpec(
             name=name,
@@ -124,8 +136,34 @@ class Gatekeeper:
             argv=(*runtime.argv, "-m", "export_gate.worker"),
             environment=runtime.environment,
             read_only={**runtime.read_only, **mounts, "/job": frozen, "/request": asked},
-            limits=LIMITS,
+            limits=self.limits,
         )
+
+
+def _plain(collected: Mapping[str, Path]) -> dict[str, Any]:
+    """Read a worker's answer; one that is no JSON object came from a worker that was taken over."""
+    try:
+        answer = json.loads(collected["result.json"].read_text(encoding="utf-8"))
+    except (KeyError, ValueError, RecursionError) as error:
+        raise WorkerFailedError("gate.worker-died") from error
+    if not isinstance(answer, dict):
+        raise WorkerFailedError("gate.worker-died")
+    return answer
+
+
+def _check_carried_out(answer: Mapping[str, Any]) -> None:
+    """Check that an answer is no refusal.
+
+    Raises:
+        WorkerFailedError: it is; one that is not even a proper refusal came from a worker that was taken over.
+    """
+    if "refused" not in answer:
+        return
+    try:
+        error = WorkerFailedError(str(answer["refused"]["code"]), **answer["refused"]["params"])
+    except (KeyError, TypeError) as broken:
+        raise WorkerFailedError("gate.worker-died") from broken
+    raise error
 
 
 def _check_goes_on(watch: Watch) -> None:

@@ -41,7 +41,11 @@ def main(
 
 
 def carry_out(request: Mapping[str, Any], job: Path, tables: Path) -> dict[str, Any]:
-    """Measure, recompute or train, as the product says; gives the lane's plain result."""
+    """Measure, recompute, train or parse, as the request and the product say; gives the lane's plain result."""
+    if request.get("lane") == "file":
+        from export_gate.file.reading import file_lane
+
+        return file_lane(request, job)
     spec = load_job(job)
     product = next(one for one in spec.products if one.name == request["product"])
     numbered: Sequence[str] = request.get("numbered", ())

@@ -13,7 +13,10 @@ from typing import Any
 from jobs.manifest_files import read_text
 from jobs.manifest_toml import Section, exact
 from jobs.manifest_values import (
+    FILE_FORMATS,
+    TABLE_FORMATS,
     ChartProduct,
+    FileProduct,
     KeyValue,
     ModelProduct,
     OpaqueProduct,
@@ -29,6 +32,10 @@ PRODUCT_NAME = r"[a-z][a-z0-9_]{0,62}"
 COLUMN = r"[^\W\d]\w{0,62}"
 SQL_PATH = re.compile(r"\S+\.sql")
 HIGHEST_EPSILON = 100
+FILE_PATH = r"(?:[A-Za-z0-9_][A-Za-z0-9._-]{0,99}/)?[A-Za-z0-9_][A-Za-z0-9._-]{0,99}"
+FILE_COLUMN_TYPE = r"text|integer|decimal\([1-9]\)|date|boolean"
+FILE_BYTES = (16, 4 * 1024 * 1024)
+MOST_FILE_COLUMNS = 100
 
 
 def sql_of(section: Section, key: str, folder: Path) -> str:
@@ -113,11 +120,39 @@ def _params(section: Section) -> Mapping[str, ParameterValue]:
     return params
 
 
-def _opaque(form: str) -> Callable[[Section, str, Path], OpaqueProduct]:
-    def read(section: Section, name: str, _: Path) -> OpaqueProduct:
-        return OpaqueProduct(name=name, run=section.text("run", COLUMN, "", needs="[[run]] name"), form=form)
+def _opaque(section: Section, name: str, _: Path) -> OpaqueProduct:
+    return OpaqueProduct(name=name, run=section.text("run", COLUMN, "", needs="[[run]] name"))
 
-    return read
+
+def _file(section: Section, name: str, _: Path) -> OpaqueProduct:
+    """Read a file's description, whole or not at all; without one the gate cannot check the file."""
+    run = section.text("run", COLUMN, "", needs="[[run]] name")
+    if not {"path", "format", "bytes", "columns"} & set(section.values):
+        return FileProduct(name=name, run=run)
+    path = section.text("path", FILE_PATH, needs="name.csv | folder/name.csv")
+    form = section.text("format", "|".join(FILE_FORMATS), needs=" | ".join(FILE_FORMATS))
+    size = section.whole("bytes", *FILE_BYTES)
+    columns = _file_columns(section)
+    if form and bool(columns) is not (form in TABLE_FORMATS):
+        section.wrong("columns", 'column = "integer"' if form in TABLE_FORMATS else "-")
+        return FileProduct(name=name, run=run)
+    return (
+        FileProduct(name, run, path=path, format=form, size=size, columns=columns)
+        if path and form
+        else FileProduct(name, run)
+    )
+
+
+def _file_columns(section: Section) -> Mapping[str, str]:
+    columns = section.mapping("columns")
+    good = {
+        name: kind
+        for name, kind in columns.items()
+        if re.fullmatch(COLUMN, name) and isinstance(kind, str) and re.fullmatch(FILE_COLUMN_TYPE, kind)
+    }
+    if len(good) != len(columns) or len(good) > MOST_FILE_COLUMNS:
+        section.wrong("columns", 'column = "text | integer | decimal(1…9) | date | boolean"')
+    return good
 
 
 def _chart(section: Section, name: str, folder: Path) -> ChartProduct:
@@ -146,8 +181,8 @@ READERS: Mapping[str, Callable[[Section, str, Path], Product]] = {
     "statistic": _statistic,
     "table": _table,
     "model": _model,
-    "opaque": _opaque("opaque"),
-    "file": _opaque("file"),
+    "opaque": _opaque,
+    "file": _file,
     "chart": _chart,
     "report": _report,
 }

@@ -114,6 +114,35 @@ class OpaqueProduct:
 
 
 @dataclass(frozen=True)
+class FileProduct(OpaqueProduct):
+    """A table, picture or text that a run hands over and the gate reads strictly and writes anew.
+
+    Attributes:
+        path: where the run leaves it in its outbox; empty when the file is not described, and then it stays in.
+        format: one of ``FILE_FORMATS``; what the content must turn out to be.
+        size: the most bytes that its canonical form may have; what is charged to the ledger of bits.
+        columns: for a table, its columns in order with their types: ``text``, ``integer``, ``decimal(n)``, ``date``, ``boolean``.
+    """
+
+    form: str = "file"
+    path: str = ""
+    format: str = ""
+    size: int = 0
+    columns: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse half a description."""
+        if self.path and (self.format not in FILE_FORMATS or self.size < 1):
+            raise ValueError("a described file names its format and its most bytes")
+        if self.path and bool(self.columns) is not (self.format in TABLE_FORMATS):
+            raise ValueError("a table has columns, and nothing else has")
+
+
+TABLE_FORMATS = ("csv", "json-lines", "parquet", "arrow")
+FILE_FORMATS = (*TABLE_FORMATS, "png", "jpeg", "text")
+
+
+@dataclass(frozen=True)
 class ChartProduct:
     """A Vega-Lite chart (``spec``, JSON text) over another product."""
 

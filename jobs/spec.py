@@ -19,6 +19,7 @@ from jobs.manifest_toml import FILE, InvalidJobError, Problems, Section, line_in
 from jobs.manifest_values import (
     MIB,
     ChartProduct,
+    FileProduct,
     Job,
     ModelProduct,
     OpaqueProduct,
@@ -33,6 +34,7 @@ from lineage.errors import DefinitionError
 
 __all__ = [
     "ChartProduct",
+    "FileProduct",
     "InvalidJobError",
     "Job",
     "ModelProduct",

@@ -108,6 +108,7 @@ def _domain(home: Path) -> Part:
 
 def _selftest(home: Path) -> Part:
     """The last selftest of the domain, and whether it lets production run now."""
+    from jobs.jail.backends import name_of
     from jobs.selftest import last_filed
     from jobs.selftest_held import check_held
     from sandbox.domain import open_domain
@@ -117,7 +118,7 @@ def _selftest(home: Path) -> Part:
         domain = open_domain(home)
         filed = last_filed(domain)
         with domain.read() as connection:
-            check_held(connection)
+            check_held(connection, name_of(domain.settings))
     except ShuzhaError as error:
         return Part("selftest", "", "law 1", f"{command}: {_fix(error)}", needed=False)
     result = filed.result if filed else None

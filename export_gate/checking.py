@@ -32,6 +32,7 @@ from export_gate.states import ExportState
 from export_gate.statistic import Question
 from export_gate.statistic.answer import number_columns
 from export_gate.table.check import CellPolicy
+from jobs.jail.backends import name_of
 from jobs.query import parse_query, parse_rows
 from jobs.runs import get_job
 from jobs.selftest_held import check_held
@@ -98,7 +99,7 @@ def check_export(gate: Gatekeeper, identity: str, caps: Caps | None = None) -> E
     if case.zone is Zone.INPUT:
         with domain.read() as connection:
             # Before anything is charged: the gate's own jail opens full rows, like a production run's (law 7).
-            check_held(connection)
+            check_held(connection, name_of(domain.settings))
     try:
         made = _make(gate, case, caps or Caps())
     except BudgetError:

@@ -10,6 +10,7 @@ from pathlib import Path
 from threading import Event
 
 from jobs.holding import LOG, frozen_folder, held_opened, log_of, outbox_opened, workspace_of
+from jobs.jail.backends import name_of
 from jobs.jail.runtimes import Runtime as JailRuntime
 from jobs.jail.runtimes import python_runtime, spark_runtime
 from jobs.jail.spec import MEBIBYTE, Ending, Jail, JailSpec, Limits, Outcome
@@ -94,7 +95,7 @@ class Carrier:
         at = stamp(self.domain.now())
         with self.domain.read() as connection:
             job = get_job(connection, found.job)
-            check_can_start(connection, found, job, at)
+            check_can_start(connection, found, job, at, name_of(self.domain.settings))
             grant = live_grant(connection, job.scenario, at)
             uid = get_organisation(connection, job.tenant).uid
         if uid is None:

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, insert, select, update
 
 from jobs import bell, bits, told
+from jobs.jail.backends import name_of
 from jobs.schema import job, run
 from jobs.selftest_held import check_held
 from jobs.shares import check_share, share_of
@@ -104,7 +105,7 @@ def queue(domain: Domain, session: Session, job_id: str, position: int, stage: S
         chosen = _chosen(domain, found, position)
         check_share(share_of(domain), chosen)
         if stage is Stage.PRODUCTION:
-            check_held(change.connection)
+            check_held(change.connection, name_of(domain.settings))
             cost = told.capacity(chosen.minutes * 60)
             claim = bits.BitClaim(bits.Purpose.RUN, identity, found.scenario, found.tenant, cost)
             bits.charge_bits(change, claim, bits.caps_of(domain))

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from sqlalchemy import select
 
+from jobs.jail.backends import name_of
 from jobs.jail.battery import Surroundings
 from jobs.selftest_domain import TrialDomain
 from jobs.selftest_held import HEAD, can_produce, open_note, subject_of
@@ -183,7 +184,7 @@ def last_filed(domain: Domain) -> Filed | None:
 def ensure_held(domain: Domain) -> SelftestResult | None:
     """Run and file a selftest, as the platform, where none that held is on the log; gives the new result, None when one was there."""
     with domain.read() as connection:
-        if can_produce(connection):
+        if can_produce(connection, name_of(domain.settings)):
             return None
     result = run_selftest(domain)
     file_result(domain, result)

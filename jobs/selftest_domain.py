@@ -76,19 +76,20 @@ def hurried(begun: datetime) -> Clock:
     return lambda: begun + (system_clock() - origin) * HURRY
 
 
-def build(home: Path, storage: str, database: Path) -> TrialDomain:
+def build(home: Path, storage: str, database: Path, jail: str) -> TrialDomain:
     """Make the domain, with an authority, a provider with one small table, and two tenants with a grant on it.
 
     Args:
         home: an empty folder.
         storage: the storage provider.
         database: the file of its database.
+        jail: the name of its kind of jail.
 
     Raises:
         MissingPartError: a part that a real domain needs is missing too.
     """
     mark = secrets.token_hex(4)
-    domain = _create(home, f"selftest-{mark}.trial", storage, database)
+    domain = _create(home, f"selftest-{mark}.trial", storage, database, jail)
     tokens = found_authority(
         domain,
         name="bureau",
@@ -109,11 +110,13 @@ def build(home: Path, storage: str, database: Path) -> TrialDomain:
     return TrialDomain(domain, reviewer, (tenants[0], tenants[1]))
 
 
-def _create(home: Path, name: str, storage: str, database: Path) -> Domain:
+def _create(home: Path, name: str, storage: str, database: Path, jail: str) -> Domain:
     create(home, name, storage=storage, url=f"sqlite:///{database}")
     settings = home / "domain.toml"
     first = LOWEST_UID + 2 * secrets.randbelow((HIGHEST_UID - LOWEST_UID) // 2)
-    settings.write_text(f"first_uid = {first}\n{settings.read_text(encoding='utf-8')}", encoding="utf-8")
+    settings.write_text(
+        f'first_uid = {first}\njail = "{jail}"\n{settings.read_text(encoding="utf-8")}', encoding="utf-8"
+    )
     return open_domain(home, clock=hurried(system_clock()))
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, select
 
+from jobs.jail.backends import DEFAULT
 from jobs.selftest_machine import boot, profile
 from jobs.selftest_result import LEAST_PROBES, SelftestResult, read_result
 from lineage.canonical import decode
@@ -19,22 +20,22 @@ HEAD: Final = "shuzha/selftest\n"
 """First line of what is signed: the same key signs other texts, and none of them begins so."""
 
 
-def held_here(connection: Connection) -> SelftestResult | None:
-    """Give the newest result for this start of this machine and this jail; None when there is none."""
-    entry = _newest(connection)
+def held_here(connection: Connection, jail: str = DEFAULT) -> SelftestResult | None:
+    """Give the newest result for this start of this machine and this kind of jail; None when there is none."""
+    entry = _newest(connection, jail)
     if entry is None:
         return None
     text, _, _ = str(entry.payload["note"]).partition("\n\n")
     return _parsed(f"{text}\n")
 
 
-def check_held(connection: Connection) -> None:
-    """Check that the jail was tried since this machine started, and held.
+def check_held(connection: Connection, jail: str = DEFAULT) -> None:
+    """Check that the jail, of the kind that the domain's settings name, was tried since this machine started, and held.
 
     Raises:
         MissingPartError: it was not, or a probe got out (law 7).
     """
-    found = held_here(connection)
+    found = held_here(connection, jail)
     if found is None:
         raise MissingPartError("selftest.none")
     check_result(found)
@@ -52,10 +53,10 @@ def check_result(found: SelftestResult) -> None:
         raise MissingPartError("selftest.too-few", count=len(found.probes), least=LEAST_PROBES)
 
 
-def can_produce(connection: Connection) -> bool:
+def can_produce(connection: Connection, jail: str = DEFAULT) -> bool:
     """Whether ``check_held`` would let production start."""
     try:
-        check_held(connection)
+        check_held(connection, jail)
     except MissingPartError:
         return False
     return True
@@ -86,7 +87,7 @@ def subject_of(boot_id: str, jail: str) -> str:
     return f"selftest:{boot_id}/{jail}"
 
 
-def _newest(connection: Connection) -> Entry | None:
-    about = select(log_subject.c.seq).where(log_subject.c.subject == subject_of(boot(), profile()))
+def _newest(connection: Connection, jail: str) -> Entry | None:
+    about = select(log_subject.c.seq).where(log_subject.c.subject == subject_of(boot(), profile(jail)))
     found = tuple(entries(connection, about))
     return found[-1] if found else None

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from jobs.jail import seccomp
+from jobs.jail.backends import DEFAULT
 from jobs.jail.probe import BWRAP
 from lineage.errors import MissingPartError
 
@@ -52,19 +53,20 @@ def bubblewrap_version() -> str:
 
 
 @cache
-def profile() -> str:
-    """Give the digest of everything that makes the jail what it is: our sources, the filter, bubblewrap, the interpreter.
+def profile(jail: str = DEFAULT) -> str:
+    """Give the digest of everything that makes the jail what it is: its kind, our sources, the filter, programs, the interpreter.
 
     Read once a process: what runs is what was loaded.
     """
     digest = hashlib.sha256()
-    for name, content in _parts():
+    for name, content in _parts(jail):
         digest.update(f"{len(name)} {name} {len(content)} ".encode())
         digest.update(content)
     return digest.hexdigest()
 
 
-def _parts() -> Iterator[tuple[str, bytes]]:
+def _parts(jail: str) -> Iterator[tuple[str, bytes]]:
+    yield "jail", jail.encode()
     for path in sorted(_JAIL.rglob("*.py")):
         yield path.relative_to(_JAIL).as_posix(), path.read_bytes()
     for name in _OURS:

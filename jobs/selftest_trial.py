@@ -22,7 +22,7 @@ from time import monotonic
 from typing import Any, Final
 
 from jobs.holding import outbox_of, outbox_opened
-from jobs.jail.backends import jail_of
+from jobs.jail.backends import jail_of, name_of
 from jobs.jail.battery import TWO_WALLS, Planted, Result, Surroundings, planted, run_mines, run_unjailed
 from jobs.jail.battery.baits import furnish_table
 from jobs.jail.battery.host import bounds, judged
@@ -83,11 +83,11 @@ class _Party:
     job: Job
 
 
-def run_trial(jail: Jail, storage: str, around: Surroundings, allow: Allow) -> SelftestResult:
+def run_trial(settings: Mapping[str, Any], storage: str, around: Surroundings, allow: Allow) -> SelftestResult:
     """Carry out a selftest in this process.
 
     Args:
-        jail: what is tried.
+        settings: of the domain whose jail is tried.
         storage: the storage provider of the trial's domain.
         around: what of the real domain is looked for.
         allow: files the result of the development half in the trial's own domain, so that production may start there by the same
@@ -97,20 +97,21 @@ def run_trial(jail: Jail, storage: str, around: Surroundings, allow: Allow) -> S
         MissingPartError: a part is missing, so nothing was tried.
     """
     begun, started = system_clock(), monotonic()
+    jail, kind = jail_of(settings), name_of(settings)
     findings = _Findings()
     with _place() as (place, quick), ExitStack() as stack:
-        trial = build(place / "home", storage, quick / "domain.db")
+        trial = build(place / "home", storage, quick / "domain.db", kind)
         parties = [stack.enter_context(_party(trial, tenant, place, around)) for tenant in trial.tenants]
         control = _start_control(stack.enter_context(_control_baits(trial, place)), findings)
         findings.add(_development(trial, parties, jail))
         for party in parties:
             findings.add(run_mines(jail, party.baits, place / f"mines-{party.tenant.name}"))
         control.join(_SECONDS_FOR_CONTROL)
-        result = _result(findings, stamp(begun), started, [Stage.DEVELOPMENT])
+        result = _result(findings, kind, stamp(begun), started, [Stage.DEVELOPMENT])
         if result.holds:
             allow(trial, result)
             findings.add(_production(trial, parties, jail))
-            result = _result(findings, stamp(begun), started, [Stage.DEVELOPMENT, Stage.PRODUCTION])
+            result = _result(findings, kind, stamp(begun), started, [Stage.DEVELOPMENT, Stage.PRODUCTION])
     return result
 
 
@@ -236,10 +237,10 @@ def _judge_mine(trial: TrialDomain, run: str) -> Result:
     return Result(LINK_REFUSED, "blocked" if refused and not kept else "escaped", f"{found.state}: {found.reason}")
 
 
-def _result(findings: _Findings, begun: str, started: float, stages: Sequence[Stage]) -> SelftestResult:
+def _result(findings: _Findings, kind: str, begun: str, started: float, stages: Sequence[Stage]) -> SelftestResult:
     return SelftestResult(
         machine=machine(),
-        profile=profile(),
+        profile=profile(kind),
         begun=begun,
         seconds=round(monotonic() - started),
         runs=tuple(stage.value for stage in stages),
@@ -291,7 +292,7 @@ def main() -> None:
     die_with(int(asked["parent"]))
     around = Surroundings(tuple(asked["places"]), tuple(asked["names"]))
     try:
-        result = run_trial(jail_of(asked["settings"]), asked["storage"], around, file_in_trial)
+        result = run_trial(asked["settings"], asked["storage"], around, file_in_trial)
         answer: dict[str, Any] = {"result": result.json()}
     except ShuzhaError as error:
         answer = {"error": error.code, "params": dict(error.params)}

@@ -22,8 +22,10 @@ _LOOK_EVERY = 0.5
 """Seconds between two looks whether work must stop: a suspension stops it well within a few seconds (A8, law 10)."""
 
 
-def check_can_start(connection: Connection, found: Run, job: Job, at: str) -> None:
+def check_can_start(connection: Connection, found: Run, job: Job, at: str, jail: str) -> None:
     """Check, right before it starts, everything that had to hold when the run was queued (law 10).
+
+    ``jail`` is the name of the kind of jail that the run would start in.
 
     Raises:
         NotPermittedError: the reason, which becomes the run's.
@@ -34,14 +36,14 @@ def check_can_start(connection: Connection, found: Run, job: Job, at: str) -> No
     if person.state is not PersonState.ACTIVE or person.id not in grant.persons:
         raise NotPermittedError("grant.not-named", person=person.name)
     if found.stage is Stage.PRODUCTION:
-        check_held(connection)
+        check_held(connection, jail)
         check_promoted(connection, job)
 
 
-def can_start(connection: Connection, found: Run, job: Job, at: str) -> bool:
+def can_start(connection: Connection, found: Run, job: Job, at: str, jail: str) -> bool:
     """Whether ``check_can_start`` would let it start."""
     try:
-        check_can_start(connection, found, job, at)
+        check_can_start(connection, found, job, at, jail)
     except (NotPermittedError, MissingPartError):
         return False
     return True

@@ -37,11 +37,12 @@ def file_at_start(here: Door) -> None:
 
     A probe that got out does not keep the platform from starting: production stays off, everything else goes on.
     """
+    from jobs.jail.backends import name_of
     from jobs.selftest import ensure_held, last_filed
     from jobs.selftest_held import can_produce
 
     with here.domain.read() as connection:
-        if can_produce(connection):
+        if can_produce(connection, name_of(here.domain.settings)):
             return
     here.say("selftest.running")
     ensure_held(here.domain)

@@ -62,10 +62,18 @@ class Group:
         try:
             for folder in self.folders.values():
                 folder.mkdir(parents=True, exist_ok=True)
-            for path, value in self._settings(limits):
+            for path, value in (*self._weight(), *self._settings(limits)):
                 path.write_text(value, encoding="ascii")
         except OSError as error:
             raise MissingPartError("jail.no-limits", detail=str(error.strerror)) from error
+
+    def _weight(self) -> Iterator[tuple[Path, str]]:
+        """Let all jails together weigh as one process a core: weighing as one alone, they stand still beside a busy machine."""
+        cores = os.cpu_count() or 1
+        if self.unified:
+            yield self.folders[""].parent / "cpu.weight", str(min(100 * cores, 10_000))
+        else:
+            yield self.folders["cpu"].parent / "cpu.shares", str(1024 * cores)
 
     def _settings(self, limits: Limits) -> Iterator[tuple[Path, str]]:
         quota = limits.cores * PERIOD

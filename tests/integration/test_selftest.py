@@ -13,7 +13,6 @@ from console.main import main
 from jobs import runs, selftest
 from jobs.jail import options
 from jobs.jail.battery import Surroundings
-from jobs.jail.bubblewrap import BubblewrapJail
 from jobs.selftest_held import can_produce, open_note
 from jobs.selftest_result import GROUPS, Control, SelftestResult, State
 from jobs.selftest_trial import LINK_REFUSED, groups, run_trial
@@ -90,7 +89,7 @@ def test_the_result_tells_nothing_of_the_host(result: SelftestResult) -> None:
 def test_a_weaker_jail_is_found_out(monkeypatch: pytest.MonkeyPatch, whole_machine: None) -> None:
     """One mask less: the development half tells, nothing is promoted, and the result does not let production run."""
     monkeypatch.setattr(options, "_mask_options", tuple)
-    found = run_trial(BubblewrapJail(), "gocryptfs", Surroundings(), selftest.file_in_trial)
+    found = run_trial({}, "gocryptfs", Surroundings(), selftest.file_in_trial)
     assert not found.holds
     assert found.runs == ("development",)
     assert {"read-load", "read-locks-of-others", "read-counts-of-open-files"} <= set(found.open)

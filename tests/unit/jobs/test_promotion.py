@@ -127,12 +127,12 @@ def may_start(world: World, run: str) -> bool:
     with world.domain.read() as connection:
         found = runs.get_run(connection, run)
         job = runs.get_job(connection, found.job)
-        allowed = can_start(connection, found, job, at(world))
+        allowed = can_start(connection, found, job, at(world), "bwrap")
         if allowed:
-            check_can_start(connection, found, job, at(world))
+            check_can_start(connection, found, job, at(world), "bwrap")
         else:
             with pytest.raises(NotPermittedError):
-                check_can_start(connection, found, job, at(world))
+                check_can_start(connection, found, job, at(world), "bwrap")
     return allowed
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import (
     JSON,
+    Boolean,
     CheckConstraint,
     Column,
     ForeignKey,
@@ -38,16 +39,19 @@ export = Table(
     Column("approved_by", ID, ForeignKey("person.id")),
     Column("approval_reason", Text),
     Column("manifest", Text),
+    Column("round", Integer, nullable=False, server_default="1"),
+    Column("moved", STAMP),
     CheckConstraint("(verdict IS NULL) = (reasons IS NULL)", name="verdict"),
     CheckConstraint("approved_by IS NULL OR approved_by <> requested_by", name="own_matter"),
 )
-"""One product on its way out. Evidence lies in the export's folder and is bound here by its digest."""
+"""One product on its way out. Evidence lies in the export's folder and is bound here by its digest; ``round`` counts the votings."""
 Index("ix_export_state", export.c.state)
 
 review = Table(
     "export_review",
     metadata,
     Column("export", ID, ForeignKey("export.id"), primary_key=True),
+    Column("round", Integer, primary_key=True, autoincrement=False, server_default="1"),
     Column("person", ID, ForeignKey("person.id"), primary_key=True),
     Column("decision", String(8), nullable=False),
     Column("reason", Text, nullable=False),
@@ -55,6 +59,22 @@ review = Table(
     Column("at", STAMP, nullable=False),
     CheckConstraint("decision IN ('approve', 'refuse')", name="decision"),
 )
+
+note = Table(
+    "export_note",
+    metadata,
+    Column("id", ID, primary_key=True),
+    Column("export", ID, ForeignKey("export.id"), nullable=False),
+    Column("person", ID, ForeignKey("person.id"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("private", Boolean, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("at", STAMP, nullable=False),
+    CheckConstraint("kind IN ('comment', 'question', 'answer', 'withdrawal', 'revocation')", name="kind"),
+)
+"""What was said about an export: added to, never changed. A private note is for those who decide."""
+Index("ix_export_note_export", note.c.export)
 
 charge = Table(
     "budget_charge",

@@ -14,7 +14,7 @@ from lineage.database import Database
 from lineage.errors import MissingPartError
 
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration; a test keeps it equal to the newest file."""
 
 

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import os
-import select
-import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 
-from jobs import bell
-from jobs.jail.bubblewrap import BubblewrapJail
 from jobs.jail.probe import BWRAP
-from jobs.runs import Run, ask_cancel, get_run, queue
 from jobs.runs import Stage as RunStage
+from jobs.runs import ask_cancel, queue
 from jobs.states import RunState
-from jobs.supervisor import Supervisor, outbox_opened, read_log
-from sandbox.engine import jars_folder
+from jobs.supervisor import outbox_opened, read_log
 from sandbox.parties import suspend
-from tests.factories import Stage, World, add_grant, provision
-from tests.fixtures_domain import WorldAt
-from tests.fixtures_lanes import fill_tables, submit_code
+from tests.factories import World
+from tests.fixtures_lanes import submit_code
+from tests.fixtures_serving import QUIET, begun, living, now, wait_until
 
 
 pytestmark = [
@@ -29,14 +22,6 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0 or not BWRAP.exists(), reason="needs root and bubblewrap"),
 ]
 
-PATIENCE = 240
-
-QUIET = """
-def main(job):
-    rows = job.table("visits")
-    job.save("rows.csv", rows)
-    job.log(f"read {len(rows)}")
-"""
 HOSTILE = {
     "fork bomb": """
 import os, time
@@ -100,66 +85,6 @@ def main(job):
         sys.stdout.write("x" * 65536)
 """,
 }
-
-
-@pytest.fixture
-def two(world_at: WorldAt) -> World:
-    """Two tenants with a few rows each."""
-    world = world_at(Stage.PROVISIONED)
-    world.ids["rival-grant"] = add_grant(world, "rival", "scenario:rivals")
-    provision(world, world.ids["rival-grant"])
-    for grant in ("grant", "rival-grant"):
-        fill_tables(world, grant)
-    return world
-
-
-def now(world: World, run: str) -> Run:
-    with world.domain.read() as connection:
-        return get_run(connection, run)
-
-
-def wait_until(world: World, holds: Callable[[], bool]) -> None:
-    """Look whenever the bell rings, and now and then."""
-    never = threading.Event()
-    for _ in range(PATIENCE):
-        since = bell.rung(world.domain)
-        if holds():
-            return
-        bell.wait(world.domain, since, never, 1)
-    raise AssertionError("it did not come to that")
-
-
-@pytest.fixture
-def served(two: World) -> Iterator[World]:
-    """A supervisor of all lanes at work, on a clock that goes on by itself."""
-    supervisor = Supervisor(two.domain, BubblewrapJail(), jars_folder())
-    serving = threading.Thread(target=supervisor.serve)
-    serving.start()
-    yield two
-    supervisor.stop()
-    serving.join(PATIENCE)
-    assert not serving.is_alive()
-
-
-def begun(world: World, run: str) -> bool:
-    log = world.domain.home / "run" / "work" / run / "jail" / "log"
-    return log.exists() and b"begun" in log.read_bytes()
-
-
-def living(run: str) -> list[int]:
-    """Processes that were ever put into a run's control group and do not end by themselves at once."""
-    left = []
-    for path in Path("/proc").iterdir():
-        try:
-            mine = path.name.isdigit() and run in (path / "cgroup").read_text()
-            descriptor = os.pidfd_open(int(path.name)) if mine else None
-        except OSError:
-            continue
-        if descriptor is not None:
-            if not select.select([descriptor], [], [], 5)[0]:
-                left.append(int(path.name))
-            os.close(descriptor)
-    return left
 
 
 @pytest.mark.parametrize("hostile", list(HOSTILE))

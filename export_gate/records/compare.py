@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from export_gate.records.recorded import Contents, Recorded, heads_of
+from export_gate.records.recorded import Contents, Recorded, heads_of, held_of
 from export_gate.records.sketch import Index
-from export_gate.records.unions import MOST_TABLES, Held, nearest, partitions
+from export_gate.records.unions import MOST_TABLES, nearest, partitions
 from export_gate.records.vectors import Key, Number
 from export_gate.table.difference import smallest_support
 
@@ -124,19 +124,17 @@ def compare(new: Recorded, earlier: Earlier, minimum: int) -> Comparison:
 
 def _unions(search: _Search) -> int:
     """Look at unions of cells, of either side, with the newest tables first; gives how many tables were looked at."""
-    columns = search.new.columns
-    news = [Held(one.subjects, columns[one.column], at, one.margin) for at, one in enumerate(search.new.numbers)]
+    news = held_of(search.new)
     parts = list(partitions(news))
     tables = range(len(search.earlier.first) - 1, -1, -1)[:MOST_TABLES]
     for table in tables:
         contents = search.earlier.open(table)
         olds = contents.held()
-        between = [(part.place, held.place, n) for held, part, n in nearest(olds, parts, search.minimum)]
-        old_parts = list(partitions(olds))
-        between += [(held.place, part.place, n) for held, part, n in nearest(news, old_parts, search.minimum)]
+        between = [(new, old, n) for old, new, n in nearest(olds, parts, search.minimum)]
+        between += nearest(news, list(partitions(olds)), search.minimum)
         for new, old, apart in between:
             number = search.new.numbers[new]
-            names = columns[number.column].name, contents.column(old).name
+            names = search.new.columns[number.column].name, contents.column(old).name
             search.found.append(Difference(number.key, names[0], table, contents.key(old), names[1], "unions", apart))
     return len(tables)
 

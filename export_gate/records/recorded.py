@@ -26,7 +26,18 @@ if TYPE_CHECKING:
 
     Heads = NDArray[Any]
 
-__all__ = ["ROWS", "Blobs", "Contents", "Published", "Recorded", "heads_from", "heads_of", "print_of", "to_blobs"]
+__all__ = [
+    "ROWS",
+    "Blobs",
+    "Contents",
+    "Published",
+    "Recorded",
+    "heads_from",
+    "heads_of",
+    "held_of",
+    "print_of",
+    "to_blobs",
+]
 
 _LENGTH = 8
 
@@ -74,6 +85,21 @@ def _set_numbers(record: Recorded) -> list[int]:
     """Number the different sets of a table, in order: the numbers of one cell mostly depend on the same subjects."""
     places: dict[bytes, int] = {}
     return [places.setdefault(one.subjects.tobytes(), len(places)) for one in record.numbers]
+
+
+def held_of(record: Recorded) -> list[Held]:
+    """Give each set of a table with the numbers that it stands behind."""
+    numbers: dict[int, list[int]] = {}
+    for place, one in enumerate(_set_numbers(record)):
+        numbers.setdefault(one, []).append(place)
+    return [
+        Held(
+            record.numbers[places[0]].subjects,
+            all(record.numbers[place].margin for place in places),
+            {place: record.columns[record.numbers[place].column] for place in places},
+        )
+        for places in numbers.values()
+    ]
 
 
 def print_of(number: Number) -> int:
@@ -142,16 +168,17 @@ class Contents:
         return self.columns[int(self._heads[place]["column"])]
 
     def held(self) -> list[Held]:
-        """Give the set behind each number, each array once."""
+        """Give each set with the numbers that it stands behind."""
         import numpy as np
 
-        arrays: dict[int, Any] = {}
+        numbers: dict[int, list[int]] = {}
+        for place, one in enumerate(self._heads["set"].tolist()):
+            numbers.setdefault(one, []).append(place)
         held = []
-        for place, head in enumerate(self._heads):
-            number = int(head["set"])
-            if number not in arrays:
-                arrays[number] = np.asarray(self.bitmap(place).to_array(), dtype=np.uint32)
-            held.append(Held(arrays[number], self.columns[int(head["column"])], place, bool(head["margin"])))
+        for places in numbers.values():
+            subjects = np.asarray(self.bitmap(places[0]).to_array(), dtype=np.uint32)
+            margin = bool(self._heads["margin"][places].all())
+            held.append(Held(subjects, margin, {place: self.column(place) for place in places}))
         return held
 
     def key(self, place: int) -> Key:

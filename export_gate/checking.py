@@ -28,6 +28,9 @@ from export_gate.policy import LABELS, check_grade
 from export_gate.records.judging import Judged
 from export_gate.records.remembering import NO_SUBJECTS, Asked, judged, keep_all, opened_numbers
 from export_gate.records.tries import check_tries
+from export_gate.report.lane import Drawn
+from export_gate.report.making import Origin, make_drawn
+from export_gate.resuming import check_resumed
 from export_gate.states import ExportState
 from export_gate.statistic import Question
 from export_gate.statistic.answer import number_columns
@@ -85,6 +88,7 @@ class Made:
     findings: tuple[Finding, ...]
     columns: Mapping[str, list[str]]
     records: tuple[Judged, ...] = ()
+    origin: Origin | None = None
 
 
 def check_export(gate: Gatekeeper, identity: str, caps: Caps | None = None) -> Export:
@@ -96,8 +100,9 @@ def check_export(gate: Gatekeeper, identity: str, caps: Caps | None = None) -> E
     """
     domain = gate.domain
     case = open_case(domain, identity)
-    if case.zone is Zone.INPUT:
-        with domain.read() as connection:
+    with domain.read() as connection:
+        check_resumed(connection)
+        if case.zone is Zone.INPUT:
             # Before anything is charged: the gate's own jail opens full rows, like a production run's (law 7).
             check_held(connection, name_of(domain.settings))
     try:
@@ -190,8 +195,11 @@ def _make(gate: Gatekeeper, case: Case, caps: Caps) -> Made:
             return _model(gate, case, case.product)
         case FileProduct():
             return _file(gate, case, case.product)
+        case one if isinstance(one, Drawn):
+            drawn = make_drawn(gate, case.export, one, case.folder, case.scenario)
+            return Made(drawn.files, drawn.findings, drawn.columns, origin=drawn.origin)
         case _:
-            # Charts, reports and models that a run handed over: no check knows them yet, so they stay in (law 7).
+            # Models that a run handed over: no check knows them yet, so they stay in (law 7).
             params = {"product": case.export.product, "kind": f"label.product.{case.export.kind}"}
             finding = Finding("gate.kind", 1, Verdict.CANNOT_CHECK, "gate.kind-not-checked", params)
             return Made((), (finding,), {})
@@ -324,7 +332,7 @@ def _seed(domain: Domain, case: Case) -> int:
 
 def _settle(domain: Domain, case: Case, made: Made) -> Export:
     """Write evidence and files and move the export, in one transaction with its entries (law 5)."""
-    label = LABELS[case.export.kind]
+    label = made.origin.label if made.origin else LABELS[case.export.kind]
     findings = (*made.findings, check_grade(label, case.grade))
     verdict = worst(findings)
     files = made.files if verdict.lets_out else ()
@@ -335,7 +343,7 @@ def _settle(domain: Domain, case: Case, made: Made) -> Export:
         kind=case.export.kind,
         label=label.value,
         verdict=verdict.value,
-        sources=case.sources,
+        sources=made.origin.sources if made.origin else case.sources,
         findings=findings,
         files=files,
     )
@@ -361,7 +369,11 @@ def _entry(case: Case, made: Made, verdict: Verdict, digest: str, reasons: list[
         "evidence": digest,
         "reasons": reasons,
         "lineage": {
-            "from": [*sorted(_nodes(case).values()), f"job:{case.digest}", *run],
+            "from": [
+                *(made.origin.nodes if made.origin else sorted(_nodes(case).values())),
+                f"job:{case.digest}",
+                *run,
+            ],
             "to": [node],
             "columns": {f"{node}#{column}": sources for column, sources in made.columns.items()},
             "nodes": {node: {"title": case.export.product}, f"job:{case.digest}": {"title": case.spec.name}},

@@ -28,7 +28,7 @@ LABELS: Mapping[str, Label] = {
     "chart": Label.OPAQUE,
     "report": Label.OPAQUE,
 }
-"""A label by kind of product. Charts and reports carry their data's label once the gate can draw them."""
+"""A label by kind of product. Charts and reports carry their data's label; this one only where nothing was drawn."""
 
 VERDICTS: Mapping[tuple[Label, Grade], Verdict] = {
     (Label.MEASURED, Grade.OPEN): Verdict.NO_ATTACK_SUCCEEDED,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from export_gate.exports import find_product, kind_of
@@ -14,7 +15,16 @@ from export_gate.file.lane import read_file
 from export_gate.findings import findings_from_json
 from export_gate.gatekeeper import Gatekeeper
 from jobs.runs import Stage, get_job, runs_of
-from jobs.spec import FileProduct, ModelProduct, Product, StatisticProduct, TableProduct, load_job
+from jobs.spec import (
+    ChartProduct,
+    FileProduct,
+    ModelProduct,
+    Product,
+    ReportProduct,
+    StatisticProduct,
+    TableProduct,
+    load_job,
+)
 from jobs.spec import Job as JobSpec
 from jobs.states import RunState
 from jobs.supervisor import frozen_folder
@@ -38,6 +48,7 @@ class Preview:
     rows: Sequence[Sequence[Any]]
     card: Mapping[str, Any]
     remarks: Sequence[tuple[str, Mapping[str, Param]]]
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def preview(gate: Gatekeeper, session: Session, job_id: str, product: str | None = None) -> Iterator[Preview]:
@@ -75,7 +86,7 @@ def preview(gate: Gatekeeper, session: Session, job_id: str, product: str | None
 
 
 def _described(product: Product) -> bool:
-    return isinstance(product, StatisticProduct | TableProduct | ModelProduct)
+    return isinstance(product, StatisticProduct | TableProduct | ModelProduct | ChartProduct | ReportProduct)
 
 
 def _newest_run(gate: Gatekeeper, session: Session, job_id: str, spec: JobSpec, product: FileProduct) -> str:
@@ -122,4 +133,5 @@ def _preview(product: Product, result: Mapping[str, Any]) -> Preview:
         rows=table["rows"],
         card=result.get("card", {}),
         remarks=[(one.reason, one.params) for one in findings if not one.verdict.lets_out],
+        files={one["name"]: base64.b64decode(one["data"], validate=True) for one in result.get("files", ())},
     )

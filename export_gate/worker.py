@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from export_gate.finding import Finding
 from export_gate.findings import findings_to_json
 from export_gate.lanes import model_lane, statistic_lane, table_lane
-from jobs.spec import ModelProduct, StatisticProduct, TableProduct, load_job
+from export_gate.report.lane import drawn_lane, materials_from_json, materials_of_view
+from jobs.spec import ChartProduct, Job, ModelProduct, Product, ReportProduct, StatisticProduct, TableProduct, load_job
 from lineage.errors import ShuzhaError
 
 
@@ -48,15 +49,33 @@ def carry_out(request: Mapping[str, Any], job: Path, tables: Path) -> dict[str, 
         return file_lane(request, job)
     spec = load_job(job)
     product = next(one for one in spec.products if one.name == request["product"])
-    numbered: Sequence[str] = request.get("numbered", ())
-    connection = connect(tables, list(spec.inputs), numbered)
+    if isinstance(product, ChartProduct | ReportProduct) and not request["preview"]:
+        return drawn_lane(product, materials_from_json(request["released"]))
+    connection = connect(tables, list(spec.inputs), request.get("numbered", ()))
     columns = {name: _columns(connection, name) for name in spec.inputs}
+
+    def lane(one: Product) -> dict[str, Any]:
+        return _described(connection, one, spec, columns, request)
+
+    if isinstance(product, ChartProduct | ReportProduct):
+        return drawn_lane(product, materials_of_view(product, spec, columns, lane))
+    return lane(product)
+
+
+def _described(
+    connection: duckdb.DuckDBPyConnection,
+    product: Product,
+    spec: Job,
+    columns: Mapping[str, Sequence[str]],
+    request: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Carry out what is described as a question to the tables."""
     subjects: Mapping[str, str] = request["subjects"]
     preview: bool = request["preview"]
     if isinstance(product, StatisticProduct):
         return statistic_lane(connection, product, columns, spec.steps, subjects, preview=preview)
     if isinstance(product, TableProduct):
-        numbers = None if preview else {name: _numbers_of(name) for name in numbered}
+        numbers = None if preview else {name: _numbers_of(name) for name in request.get("numbered", ())}
         return table_lane(connection, product, columns, spec.steps, subjects, preview=preview, numbers=numbers)
     if isinstance(product, ModelProduct):
         return model_lane(

@@ -1,7 +1,7 @@
 """The charts that may be described: a subset of Vega-Lite 6 in which everything that is not named here is refused (B22).
 
-There is no data, transform, expression, signal, parameter, image, link, tooltip, condition or constant position: whatever is drawn comes from
-the columns of one released product, and the description only chooses how. Source: Satyanarayan et al., Vega-Lite (2017);
+There is no data, transform, expression, signal, parameter, image, link, tooltip, condition or constant position: whatever is drawn
+comes from the columns of one released product, and the description only chooses how. Source: Satyanarayan et al., Vega-Lite (2017);
 https://vega.github.io/vega-lite/docs/.
 """
 

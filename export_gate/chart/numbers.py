@@ -51,7 +51,10 @@ class Numbers:
         """Give the rows for the drawing engine, columns named by place; a column of numbers alone is one of numbers."""
         numeric = [self._numeric(place) for place in range(len(self.columns))]
         return [
-            {f"c{place}": float(value) if value is not None and numeric[place] else value for place, value in enumerate(row)}
+            {
+                f"c{place}": float(value) if value is not None and numeric[place] else value
+                for place, value in enumerate(row)
+            }
             for row in self.rows
         ]
 

@@ -1,22 +1,37 @@
 """A drawing taken apart and built anew from an allow-list of elements and attributes, every number rounded (B22, B23).
 
-What the drawing engine adds for screen readers repeats each row in words; it is left out with everything else that is not ink. Numbers keep two
-decimals of a pixel. A text that a reader would not see (light, tiny, drawn over) is refused, and so is one that nobody released or typed.
+What the drawing engine adds for screen readers repeats each row in words; it is left out with everything else that is not ink.
+Numbers keep two decimals of a pixel. A text that a reader would not see (light or tiny)
+is refused, and so is one that nobody released or typed.
 Source: SVG 1.1 (W3C, 2011).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Set
-from xml.etree import ElementTree
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
+from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape, quoteattr
 
 from lineage.errors import DefinitionError
 
 
 _SPACE = "{http://www.w3.org/2000/svg}"
-_ELEMENTS = {"svg", "g", "path", "rect", "line", "circle", "text", "tspan", "clipPath", "defs", "linearGradient", "stop"}
+_ELEMENTS = {
+    "svg",
+    "g",
+    "path",
+    "rect",
+    "line",
+    "circle",
+    "text",
+    "tspan",
+    "clipPath",
+    "defs",
+    "linearGradient",
+    "stop",
+}
 _NUMBER = r"-?\d*\.?\d+(?:e-?\d+)?"
 _NUMBERS = re.compile(_NUMBER)
 _COLOUR = r"#[0-9a-fA-F]{3,8}|[a-z]{3,20}|rgba?\([\d., ]{5,30}\)"
@@ -49,7 +64,7 @@ _LABEL = re.compile(
 """What an axis writes by itself: numbers, dates and the English names of months and days."""
 
 
-def rebuild(drawing: str, family: str, known: Set[str]) -> str:
+def rebuild(drawing: str, family: str, known: AbstractSet[str]) -> str:
     """Build a drawing anew.
 
     Args:
@@ -65,8 +80,8 @@ def rebuild(drawing: str, family: str, known: Set[str]) -> str:
     if "<!" in drawing or "<?" in drawing:
         raise DefinitionError("chart.not-drawn", part="<!")
     try:
-        root = ElementTree.fromstring(drawing)  # noqa: S314 -- without a document type there is nothing to expand
-    except ElementTree.ParseError as error:
+        root = ET.fromstring(drawing)  # noqa: S314 -- without a document type there is nothing to expand
+    except ET.ParseError as error:
         raise DefinitionError("chart.not-drawn", part="xml") from error
     if root.tag != f"{_SPACE}svg" or max(float(root.get("width", "inf")), float(root.get("height", "inf"))) > _LARGEST:
         raise DefinitionError("chart.too-large", pixels=_LARGEST)
@@ -74,7 +89,7 @@ def rebuild(drawing: str, family: str, known: Set[str]) -> str:
     return "".join(_element(root, family, check)) + "\n"
 
 
-def _element(element: ElementTree.Element, family: str, check: Callable[[ElementTree.Element], str]) -> Iterator[str]:
+def _element(element: ET.Element, family: str, check: Callable[[ET.Element], str]) -> Iterator[str]:
     name = element.tag.removeprefix(_SPACE)
     if name not in _ELEMENTS:
         raise DefinitionError("chart.not-drawn", part=name[:40])
@@ -88,10 +103,12 @@ def _element(element: ElementTree.Element, family: str, check: Callable[[Element
     yield f"</{name}>"
 
 
-def _attributes(name: str, element: ElementTree.Element, family: str) -> str:
+def _attributes(name: str, element: ET.Element, family: str) -> str:
     space = ' xmlns="http://www.w3.org/2000/svg"' if name == "svg" else ""
     font = f' font-family="{family}"' if name == "text" else ""
-    kept = "".join(f" {key}={quoteattr(_value(key, element.attrib[key]))}" for key in sorted(element.attrib) if key in _ALLOWED)
+    kept = "".join(
+        f" {key}={quoteattr(_value(key, element.attrib[key]))}" for key in sorted(element.attrib) if key in _ALLOWED
+    )
     return space + kept + font
 
 
@@ -103,16 +120,18 @@ def _value(key: str, value: str) -> str:
     return _NUMBERS.sub(lambda found: f"{round(float(found[0]), 2) or 0.0:.2f}".rstrip("0").rstrip("."), value)
 
 
-def _text_check(known: Set[str]) -> Callable[[ElementTree.Element], str]:
+def _text_check(known: AbstractSet[str]) -> Callable[[ET.Element], str]:
     beginnings = tuple(known)
 
-    def check(element: ElementTree.Element) -> str:
+    def check(element: ET.Element) -> str:
         text = (element.text or "").strip()
         size = float((element.get("font-size") or "10").removesuffix("px"))
         if text and (size < _SMALLEST_TEXT or _light(element.get("fill", "#000"))):
             raise DefinitionError("chart.hidden-text")
         cut = text.removesuffix("…")
-        fits = text in known or _LABEL.fullmatch(text) or (cut != text and any(one.startswith(cut) for one in beginnings))
+        fits = (
+            text in known or _LABEL.fullmatch(text) or (cut != text and any(one.startswith(cut) for one in beginnings))
+        )
         if text and not fits:
             raise DefinitionError("chart.unknown-text")
         return text

@@ -22,8 +22,8 @@ from lineage.errors import DefinitionError
 
 # Latin without look-alikes from other alphabets, Han, and the punctuation of both; so a homoglyph is a character that is not here.
 _CHARACTERS = re.compile(
-    "[\n -~\u00a7\u00b0-\u00b3\u00b5\u00b7\u00d7\u00df-\u00f6\u00f7-\u00ff\u03b4\u03b5\u03bb\u03c1\u03c3\u2013\u2014\u2018\u2019\u201c\u201d"
-    "\u2026\u2030\u2103\u2190-\u2193\u2264\u2265\u3001-\u3003\u3007-\u3011\u3400-\u4dbf\u4e00-\u9fff\uff01-\uff5e\uffe5]"
+    "[\n -~\u00a7\u00b0-\u00b3\u00b5\u00b7\u00d7\u00df-\u00f6\u00f7-\u00ff\u03b4\u03b5\u03bb\u03c1\u03c3\u2013\u2014"
+    "\u2018\u2019\u201c\u201d\u2026\u2030\u2103\u2190-\u2193\u2264\u2265\u3001-\u3003\u3007-\u3011\u3400-\u4dbf\u4e00-\u9fff\uff01-\uff5e\uffe5]"
 )
 _PERSONAL = {
     Entity.RESIDENT_ID,
@@ -68,7 +68,11 @@ def judge_words(texts: Sequence[str]) -> tuple[Finding, ...]:
 
 
 def _personal(texts: Iterable[str]) -> Finding:
-    found = {recognizer.entity.value for recognizer in RECOGNIZERS if recognizer.entity in _PERSONAL and any(_holds(recognizer, one) for one in texts)}
+    found = {
+        recognizer.entity.value
+        for recognizer in RECOGNIZERS
+        if recognizer.entity in _PERSONAL and any(_holds(recognizer, one) for one in texts)
+    }
     if not found:
         return Finding("words.personal", 1, Verdict.NO_ATTACK_SUCCEEDED, "words.no-personal")
     return Finding("words.personal", 1, Verdict.BLOCK, "words.personal", {"kinds": ", ".join(sorted(found))})
@@ -143,7 +147,11 @@ def _codelike(word: str) -> bool:
 
 def _reads_like_a_code(word: str) -> bool:
     classes = sum(bool(re.search(kind, word)) for kind in ("[a-z]", "[A-Z]", "[0-9]"))
-    return classes >= 2 and (_bits_each(word) > _ENGLISH_BITS or bool(re.fullmatch("[0-9A-Fa-f]{12,}", word)) or len(word) >= _OPAQUE_CHARACTERS)
+    return classes >= 2 and (
+        _bits_each(word) > _ENGLISH_BITS
+        or bool(re.fullmatch("[0-9A-Fa-f]{12,}", word))
+        or len(word) >= _OPAQUE_CHARACTERS
+    )
 
 
 def _bits_each(text: str) -> float:

@@ -21,8 +21,32 @@ if TYPE_CHECKING:
 Node = dict[str, Any]
 
 LONGEST = 60_000
-_OFF = ("link", "image", "autolink", "html_inline", "html_block", "reference", "entity", "fence", "code", "backticks", "lheading")
-_BLOCKS = {"paragraph", "bullet_list", "ordered_list", "list_item", "blockquote", "table", "thead", "tbody", "tr", "th", "td"}
+_OFF = (
+    "link",
+    "image",
+    "autolink",
+    "html_inline",
+    "html_block",
+    "reference",
+    "entity",
+    "fence",
+    "code",
+    "backticks",
+    "lheading",
+)
+_BLOCKS = {
+    "paragraph",
+    "bullet_list",
+    "ordered_list",
+    "list_item",
+    "blockquote",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+}
 _SECTION = re.compile(r"^\d{1,2}(?:\.\d{1,2}){0,2}[ .、]")
 
 

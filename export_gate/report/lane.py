@@ -88,7 +88,9 @@ def materials_of_view(
 
 def _widened(table: Mapping[str, Any], keys: int) -> Numbers:
     columns = [*table["columns"][:keys], *(each for name in table["columns"][keys:] for each in number_columns(name))]
-    rows = [[*row[:keys], *(each for value in row[keys:] for each in (value, "0", value, value))] for row in table["rows"]]
+    rows = [
+        [*row[:keys], *(each for value in row[keys:] for each in (value, "0", value, value))] for row in table["rows"]
+    ]
     return Numbers.from_json({"columns": columns, "rows": rows})
 
 

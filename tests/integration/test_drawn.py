@@ -1,0 +1,179 @@
+"""A chart and a report from request to verified release, drawn in the gate's real jail; and their previews (B22, B23, E1–E4)."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from deltalake import write_deltalake
+from PIL import Image
+
+from export_gate import exports, release
+from export_gate.checking import check_export
+from export_gate.exports import Export
+from export_gate.gatekeeper import Gatekeeper
+from export_gate.previewing import preview
+from export_gate.report.making import check_sources_stand
+from export_gate.review import inspect
+from export_gate.states import ExportState
+from export_gate.verifying import verify_release
+from jobs import promotion, submitting
+from jobs.jail.bubblewrap import BubblewrapJail
+from jobs.jail.probe import BWRAP
+from lineage.errors import GateRefusedError, WaitingError
+from lineage.graph import Graph
+from sandbox.grants import Zone, get_grant, tables_of, zone_opened
+from tests.factories import Stage, World, refused
+from tests.fixtures_domain import WorldAt
+from tests.selftests import file_real
+from tests.telling import Rows, approve, desk, grant_of, people, provision_rows
+
+
+JOB = """
+[job]
+name = "drawn"
+scenario = "{scenario}"
+
+[inputs]
+visits = "health.visits"
+
+[[product]]
+name = "by_district"
+kind = "table"
+sql = "SELECT district, COUNT(*) AS visits FROM visits GROUP BY district"
+
+[[product]]
+name = "map"
+kind = "chart"
+of = "by_district"
+spec = "map.vl.json"
+
+[[product]]
+name = "summary"
+kind = "report"
+text = "summary.md"
+"""
+SPEC = """
+{"title": "各区就诊人次", "mark": "bar",
+ "encoding": {"x": {"field": "district", "type": "nominal", "title": "区"},
+              "y": {"field": "visits", "type": "quantitative", "title": "人次"}}}
+"""
+TEXT = """# 1 就诊简报
+
+2026年，北部就诊 {{ by_district.cell("visits", district="north") }} 人次。
+
+{{ by_district.table() }}
+
+{{ map.chart() }}
+"""
+
+
+@pytest.fixture
+def world(world_at: WorldAt) -> World:
+    made = world_at(Stage.SCENARIO)
+    file_real(made.domain)
+    grant_of(made, "medica")
+    rows: Rows = people(60)
+    provision_rows(made, "medica", rows, 1)
+    folder = made.domain.home.parent / "drawn"
+    folder.mkdir()
+    (folder / "job.toml").write_text(JOB.format(scenario=made.ids["scenario"]))
+    (folder / "map.vl.json").write_text(SPEC)
+    (folder / "summary.md").write_text(TEXT)
+    session = made.session("processor")
+    made.ids["job"] = submitting.submit(made.domain, session, folder).id
+    asked = promotion.request(made.domain, session, made.ids["job"])
+    promotion.decide(made.domain, made.session("reviewer"), asked, approve=True, reason="read")
+    return made
+
+
+def ask(world: World, product: str, gate: Gatekeeper) -> Export:
+    identity = exports.request(world.domain, world.session("processor"), world.ids["job"], product)
+    return check_export(gate, identity)
+
+
+def let_out(world: World, found: Export) -> Path:
+    assert found.state is ExportState.IN_REVIEW, found.reasons
+    return release.release(world.domain, approve(world, found).id)
+
+
+@pytest.mark.jail
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not BWRAP.exists() or shutil.which("gocryptfs") is None, reason="needs root and bubblewrap"
+)
+def test_the_whole_way(world: World) -> None:
+    jailed = Gatekeeper(world.domain, BubblewrapJail())
+    table = ask(world, "by_district", desk(world))
+    let_out(world, table)
+    chart = ask(world, "map", jailed)
+    seen = inspect(world.domain, world.session("reviewer"), chart.id)
+    assert set(seen) == {"chart.png", "chart.svg"}
+    _picture(seen)
+    drawn = let_out(world, chart)
+    report = ask(world, "summary", jailed)
+    assert {one["check"]: one["verdict"] for one in report.reasons}["words.digits"] == "no attack succeeded"
+    folder = let_out(world, report)
+    page = (folder / "data" / "report.html").read_text()
+    assert "北部就诊 30 人次" in page
+    assert (folder / "data" / "report.pdf").read_bytes().startswith(b"%PDF-1.7")
+    log, key = world.domain.log.signer.verifier, world.domain.release_signer.verifier
+    for path, source in ((drawn, table), (folder, chart)):
+        manifest = verify_release(path, log, key).manifest
+        assert manifest["label"] == "recomputed"
+        named = next(one["parameters"] for one in manifest["checks"] if one["check"] == "drawn.sources")
+        assert source.id in named.values()
+    with world.domain.read() as connection:
+        origins = Graph.read(connection).origins(f"release:{report.id}")
+    assert any(one.node.startswith("table:") or "health.visits" in str(one.facts) for one in origins.sources)
+
+
+def _picture(files: Mapping[str, bytes]) -> None:
+    with Image.open(io.BytesIO(files["chart.png"])) as picture:
+        assert not picture.info
+        levels = set(picture.convert("RGB").tobytes())
+    assert len(levels) > 5
+    assert all(level % 17 == 0 for level in levels)
+    svg = files["chart.svg"].decode()
+    assert "各区就诊人次" in svg
+    for word in ("aria", "class", "metadata", "script", "href", "<!"):
+        assert word not in svg
+
+
+def test_a_chart_waits_for_its_numbers(world: World) -> None:
+    """Nothing drawn leaves before the numbers that it shows; afterwards the same export goes on."""
+    gate = desk(world)
+    identity = exports.request(world.domain, world.session("processor"), world.ids["job"], "map")
+    with refused(WaitingError, "chart.waits"):
+        check_export(gate, identity)
+    table = ask(world, "by_district", gate)
+    with refused(WaitingError, "chart.waits"):
+        check_export(gate, identity)
+    let_out(world, table)
+    assert check_export(gate, identity).state is ExportState.IN_REVIEW
+
+
+def test_previews_show_the_view_and_nothing_is_released(world: World) -> None:
+    with world.domain.read() as connection:
+        given = get_grant(connection, world.ids["grant:medica"])
+        (view,) = tables_of(connection, given, Zone.VIEW).values()
+    rows = people(20)
+    with zone_opened(world.domain, given, Zone.VIEW) as folder:
+        write_deltalake(folder / view.id, pa.table({name: [one[name] for one in rows] for name in rows[0]}))
+    shown = {one.product: one for one in preview(desk(world), world.session("processor"), world.ids["job"])}
+    assert set(shown) == {"by_district", "map", "summary"}
+    assert set(shown["map"].files) == {"chart.png", "chart.svg"}
+    assert "北部就诊 10 人次" in shown["summary"].files["report.html"].decode()
+
+
+def test_what_was_drawn_from_a_revoked_release_does_not_leave(world: World) -> None:
+    gate = desk(world)
+    let_out(world, ask(world, "by_district", gate))
+    chart = ask(world, "map", gate)
+    evidence = {"findings": [{"check": "drawn.sources", "parameters": {"by_district": chart.id}}]}
+    with world.domain.read() as connection, refused(GateRefusedError, "chart.source-revoked"):
+        check_sources_stand(connection, evidence)

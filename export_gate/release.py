@@ -23,7 +23,9 @@ from export_gate.exports import Export, folder_of, get_export, move
 from export_gate.finding import worst
 from export_gate.findings import plain_reasons
 from export_gate.records.remembering import overtaken, tell_all
-from export_gate.review import REVIEWERS_NEEDED, Decision, record_subjects, reviews_of
+from export_gate.resuming import check_resumed
+from export_gate.review import record_subjects, reviews_of
+from export_gate.rounds import agreed
 from export_gate.schema import charge
 from export_gate.states import ExportState
 from export_gate.table.check import CellPolicy
@@ -85,6 +87,7 @@ def _fix(domain: Domain, identity: str) -> Export:
         found = get_export(change.connection, identity)
         if found.state is ExportState.RELEASED:
             return found
+        check_resumed(change.connection)
         if found.state is not ExportState.APPROVED or found.evidence_digest is None:
             raise DefinitionError("export.not-approved", export=found.id)
         job = get_job(change.connection, found.job)
@@ -140,10 +143,9 @@ def _tell(change: Change, domain: Domain, found: Export, tenant: str, evidence: 
 def _check_approvals(connection: Connection, found: Export) -> None:
     """Hold the votes once more against the evidence that leaves: what the state says must be what happened (law 6)."""
     votes = reviews_of(connection, found.id)
-    people = {one.person for one in votes} | {found.approved_by, found.requested_by}
-    agreed = [one for one in votes if one.decision is Decision.APPROVE]
-    whole = len(agreed) == len(votes) >= REVIEWERS_NEEDED and len(people) == len(votes) + 2 and None not in people
-    if not whole or {one.digest for one in votes} != {found.evidence_digest}:
+    deciders = {one.person for one in votes}
+    people = deciders | {found.approved_by, found.requested_by}
+    if not agreed(votes, found) or None in people or len(people) != len(deciders) + 2:
         raise GateRefusedError("export.approvals-incomplete", export=found.id)
 
 
@@ -152,7 +154,7 @@ def _manifest(
 ) -> Mapping[str, Json]:
     job = get_job(connection, found.job)
     scenario, tenant = get_scenario(connection, job.scenario), get_organisation(connection, job.tenant)
-    votes = reviews_of(connection, found.id)
+    votes = agreed(reviews_of(connection, found.id), found)
     shown = [
         {"check": one["check"], "version": one["version"], "verdict": one["verdict"], "parameters": one["parameters"]}
         for one in evidence["findings"]
@@ -230,7 +232,7 @@ def fetch(domain: Domain, session: Session, identity: str, into: Path) -> Path:
 
     Raises:
         NotPermittedError: it is another tenant's.
-        DefinitionError: it is not released, or the target exists.
+        DefinitionError: it is not released, it was revoked, or the target exists.
         GateRefusedError: what lies there is not what was released: somebody changed it behind the gate's back.
     """
     session.check(Permission.EXPORT_READ)
@@ -241,13 +243,14 @@ def fetch(domain: Domain, session: Session, identity: str, into: Path) -> Path:
         found = get_export(connection, identity, session)
         # The recipient alone: staff who may read about an export look at it where that is logged (E4).
         session.check_own(get_job(connection, found.job).tenant)
-    if found.state is not ExportState.RELEASED:
-        raise DefinitionError("export.not-released", export=identity)
+    _check_released(found)
     source = release(domain, identity)
     _check_sound(domain, source)
     with domain.change(session.actor) as change:
         check_still_active(change, session)
         check_working(change, get_job(change.connection, found.job).scenario)
+        # A revocation may have come between: what it is about is not handed over any more.
+        _check_released(get_export(change.connection, identity))
         change.record(Kind.RELEASE_FETCHED, record_subjects(change, found), {"person": session.login})
     into.mkdir(parents=True, exist_ok=True)
     shutil.copytree(source, target)
@@ -256,6 +259,12 @@ def fetch(domain: Domain, session: Session, identity: str, into: Path) -> Path:
         copy.write(source.with_suffix(".zip").read_bytes())
     os.sync()
     return target
+
+
+def _check_released(found: Export) -> None:
+    if found.state is not ExportState.RELEASED:
+        code = "export.revoked" if found.state is ExportState.REVOKED else "export.not-released"
+        raise DefinitionError(code, export=found.id)
 
 
 def _check_sound(domain: Domain, source: Path) -> None:

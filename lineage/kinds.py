@@ -68,6 +68,7 @@ class Kind(StrEnum):
     EXPORT_WITHDRAWN = "export.withdrawn"
     RELEASE_REVOKED = "release.revoked"
     TRIES_OPENED = "tries.opened"
+    GATE_RESUMED = "gate.resumed"
     RELEASE_FETCHED = "release.fetched"
     LOG_VERIFIED = "log.verified"
     SELFTEST_FILED = "selftest.filed"

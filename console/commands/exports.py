@@ -66,47 +66,134 @@ def _check(here: Door, identity: str) -> None:
 
 
 def show(export: str) -> None:
-    """Show an export: what the gate found, and the votes you may see."""
+    """Show an export: what the gate found, the votes and notes you may see, until when who is to act."""
     from console.showing import findings_rows
     from export_gate.exports import get_export
+    from export_gate.notes import visible_notes
     from export_gate.review import visible_reviews
 
     here = door()
     with here.domain.read() as connection:
         found = get_export(connection, export, here.session)
         votes = visible_reviews(connection, here.session, found)
+        notes = visible_notes(connection, here.session, found)
     if here.as_json:
-        here.give({**_summary(here, found), "reviews": [{"decision": v.decision, "reason": v.reason} for v in votes]})
+        reviews = [{"round": v.round, "decision": v.decision, "reason": v.reason} for v in votes]
+        said = [{"kind": n.kind, "private": n.private, "text": n.text, "at": n.at} for n in notes]
+        here.give({**_summary(here, found), "reviews": reviews, "notes": said})
         return
     _give(here, found)
     here.give_rows(["check", "verdict", "reason"], findings_rows(found, here.language))
     if votes:
-        here.give_rows(
-            ["decision", "reason", "at"], [(here.shown("decision", v.decision), v.reason, v.at) for v in votes]
-        )
+        rows = [(v.round, here.shown("decision", v.decision), v.reason, v.at) for v in votes]
+        here.give_rows(["round", "decision", "reason", "at"], rows)
+    if notes:
+        here.give_rows(["kind", "note", "at"], [(here.shown("note", n.kind), n.text, n.at) for n in notes])
 
 
-def inspect(export: str, rows: Annotated[int, typer.Option(min=1, max=1000)] = 50) -> None:
-    """Look at what would leave, before deciding on it: the table's first rows, the card, and every file's digest."""
+def inspect(
+    export: str,
+    rows: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    page: Annotated[Path | None, typer.Option()] = None,
+) -> None:
+    """Look at what would leave, before deciding on it: the first rows, the card, digests; with --page all of it on one page."""
     from console.showing import show_files
     from export_gate.review import inspect as look
 
     here = door()
+    if page is not None:
+        _write_page(here, export, page)
+        return
     show_files(here, look(here.domain, here.session, export), rows)
+    with here.domain.read() as connection:
+        from export_gate.exports import get_export
+
+        here.say("export.decide-with", export=export, digest=str(get_export(connection, export).evidence_digest))
+
+
+def _write_page(here: Door, export: str, target: Path) -> None:
+    """Write the evidence page as HTML, or as JSON by the file's name."""
+    import json
+
+    from export_gate.page import evidence_page
+    from export_gate.page_html import render
+    from lineage.errors import DefinitionError
+
+    if target.suffix not in {".html", ".json"}:
+        raise DefinitionError("page.unknown-form", file=target.name)
+    made = evidence_page(here.domain, here.session, export)
+    told = json.dumps(made.json, ensure_ascii=False, indent=2) + "\n"
+    written = told if target.suffix == ".json" else render(made, here.language)
+    target.write_text(written, encoding="utf-8")
+    here.give({"page": str(target), "digest": made.export.evidence_digest})
 
 
 def approve(export: str, reason: Annotated[str, typer.Option()], digest: Annotated[str, typer.Option()] = "") -> None:
-    """Approve: as one of two reviewers, or as the authority after them; the authority's approval signs the release."""
+    """Approve what you saw, named by its digest: as one of two reviewers, or as the authority, whose approval signs the release."""
+    from lineage.errors import DefinitionError
+
+    here = door()
+    # Like HTTP's If-Match: without it a decision would be about whatever lies there by then.
+    if not digest:
+        from sandbox.roles import Permission
+
+        here.session.check(Permission.EXPORT_INSPECT)
+        raise DefinitionError("export.digest-missing", export=export)
     _decide(export, reason, digest, agree=True)
 
 
 def refuse(export: str, reason: Annotated[str, typer.Option()], digest: Annotated[str, typer.Option()] = "") -> None:
-    """Refuse with a reason."""
+    """Refuse with a reason; without --digest the refusal is about the evidence as it is now, for nothing leaves by it."""
     _decide(export, reason, digest, agree=False)
 
 
+def return_(export: str, question: Annotated[str, typer.Option()]) -> None:
+    """Return an export to its tenant with a question; the votes of this round count no more."""
+    from export_gate.notes import return_with_question
+
+    here = door()
+    _give(here, return_with_question(here.domain, here.session, export, question))
+
+
+def answer(export: str, text: Annotated[str, typer.Option()]) -> None:
+    """Answer a question as the tenant; everybody votes anew."""
+    from export_gate.notes import answer as reply
+
+    here = door()
+    _give(here, reply(here.domain, here.session, export, text))
+
+
+def withdraw(export: str, reason: Annotated[str, typer.Option()]) -> None:
+    """Withdraw an export as its tenant, before it is approved."""
+    from export_gate.notes import withdraw as take_back
+
+    here = door()
+    _give(here, take_back(here.domain, here.session, export, reason=reason))
+
+
+def comment(
+    export: str,
+    text: Annotated[str, typer.Option()],
+    public: Annotated[bool, typer.Option("--public/--private")] = False,
+) -> None:
+    """Say something about an export you decide on; with --public its tenant reads it too."""
+    from export_gate.notes import comment as say
+
+    here = door()
+    say(here.domain, here.session, export, text, private=not public)
+    here.give({"export": export, "private": not public})
+
+
+def revoke(export: str, reason: Annotated[str, typer.Option()]) -> None:
+    """Revoke a release: nobody fetches it any more, and the public list of revocations names it."""
+    from export_gate.revoking import revoke as carry_out
+
+    here = door()
+    _give(here, carry_out(here.domain, here.session, export, reason=reason))
+
+
 def _decide(export: str, reason: str, digest: str, *, agree: bool) -> None:
-    """Vote or decide by the person's role; without --digest the decision is about the evidence as it is now."""
+    """Vote or decide by the person's role."""
     from export_gate.exports import get_export
     from export_gate.release import release as sign
     from export_gate.review import Decision, vote
@@ -155,24 +242,27 @@ def fetch(export: str, into: Annotated[Path, typer.Option()] = Path()) -> None:
 
 def list_all() -> None:
     """List exports."""
+    from export_gate.deadlines import standing
     from export_gate.exports import list_exports
 
     here = door()
     with here.domain.read() as connection:
         found = list_exports(connection, here.session)
-    here.give_rows(
-        ["export", "product", "kind", "state", "verdict"],
-        [
+    rows = []
+    for one in found:
+        stands = standing(one, here.domain.now())
+        rows.append(
             (
-                e.id,
-                e.product,
-                here.shown("product", e.kind),
-                here.shown("export", e.state),
-                here.shown("verdict", e.verdict),
+                one.id,
+                one.product,
+                here.shown("product", one.kind),
+                here.shown("export", one.state),
+                here.shown("verdict", stands.verdict),
+                stands.due,
+                stands.late if here.as_json else here.label("label.yes" if stands.late else "label.no"),
             )
-            for e in found
-        ],
-    )
+        )
+    here.give_rows(["export", "product", "kind", "state", "verdict", "due", "late"], rows)
 
 
 def open_tries(scenario: str, reason: Annotated[str, typer.Option()]) -> None:
@@ -184,19 +274,34 @@ def open_tries(scenario: str, reason: Annotated[str, typer.Option()]) -> None:
     here.give({"scenario": scenario})
 
 
+def resume(reason: Annotated[str, typer.Option()]) -> None:
+    """Let the gate work again after a restore."""
+    from export_gate.resuming import resume as carry_out
+
+    here = door()
+    carry_out(here.domain, here.session, reason=reason)
+    here.give({"resumed": True})
+
+
 def _give(here: Door, found: Export) -> None:
     here.give(_summary(here, found))
 
 
 def _summary(here: Door, found: Export) -> dict[str, object]:
+    from export_gate.deadlines import standing
+
+    stands = standing(found, here.domain.now())
     released = here.home / "releases" / found.id
     return {
         "export": found.id,
         "product": found.product,
         "kind": here.shown("product", found.kind),
         "state": here.shown("export", found.state.value),
-        "verdict": here.shown("verdict", found.verdict),
+        "verdict": here.shown("verdict", stands.verdict),
         "digest": found.evidence_digest,
+        "owner": here.shown("owner", stands.owner),
+        "due": stands.due,
+        "late": stands.late,
         "release": str(released) if released.exists() else None,
     }
 
@@ -208,8 +313,14 @@ COMMANDS: Mapping[str, Callable[..., None]] = {
     "inspect": inspect,
     "approve": approve,
     "refuse": refuse,
+    "return": return_,
+    "answer": answer,
+    "withdraw": withdraw,
+    "comment": comment,
+    "revoke": revoke,
     "release": release,
     "fetch": fetch,
     "list": list_all,
     "open-tries": open_tries,
+    "resume": resume,
 }

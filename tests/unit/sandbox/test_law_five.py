@@ -145,8 +145,11 @@ def test_every_kind_of_entry_is_made_by_somebody() -> None:
         Kind.PERSON_SUSPENDED,  # kept for old logs: a suspension is an advance
         Kind.ACCESS_REFUSED,  # by the doors
         Kind.DOMAIN_RESTORED,  # needs a backup, and makes a domain of its own
+        Kind.GATE_RESUMED,  # after a restore only
         Kind.LOG_VERIFIED,  # by the doors
         Kind.PREVIEW_MADE,  # needs a jail
+        Kind.SUBJECTS_NUMBERED,  # with the rows of an input
+        Kind.TRIES_OPENED,  # after ten refused tables
         Kind.VIEW_SHOWN,  # needs a view that was made
     }
     assert set(Kind) - made == elsewhere

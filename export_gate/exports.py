@@ -54,6 +54,8 @@ class Export:
     approved_by: str | None
     approval_reason: str | None
     manifest: str | None
+    round: int
+    moved: str | None
 
 
 def request(domain: Domain, session: Session, job_id: str, product: str, run_id: str | None = None) -> str:
@@ -129,7 +131,8 @@ def move(change: Change, found: Export, to: ExportState, **values: object) -> No
     EXPORT.check_move(found.state, to)
     # The old state in the condition decides between two approvals at the same instant, whatever was read before.
     old = (export.c.id == found.id) & (export.c.state == found.state.value)
-    if change.connection.execute(update(export).where(old).values(state=to.value, **values)).rowcount != 1:
+    fresh = {"state": to.value, "moved": change.at, **values}
+    if change.connection.execute(update(export).where(old).values(fresh)).rowcount != 1:
         raise DefinitionError("export.moved-meanwhile", export=found.id)
 
 
@@ -189,4 +192,6 @@ def _export(row: Row[Any]) -> Export:
         approved_by=row.approved_by,
         approval_reason=row.approval_reason,
         manifest=row.manifest,
+        round=row.round,
+        moved=row.moved,
     )

@@ -24,6 +24,7 @@ from export_gate.finding import worst
 from export_gate.findings import plain_reasons
 from export_gate.records.remembering import overtaken, tell_all
 from export_gate.resuming import check_resumed
+from export_gate.report.making import check_sources_stand
 from export_gate.review import record_subjects, reviews_of
 from export_gate.rounds import agreed
 from export_gate.schema import charge
@@ -94,6 +95,7 @@ def _fix(domain: Domain, identity: str) -> Export:
         check_working(change, job.scenario)
         evidence = read_evidence(folder_of(domain, found.id), found.evidence_digest)
         _check_approvals(change.connection, found)
+        check_sources_stand(change.connection, evidence)
         told = _tell(change, domain, found, job.tenant, evidence)
         if told is None:
             return get_export(change.connection, found.id)

@@ -1,18 +1,21 @@
-"""Review: two reviewers blind to each other, then the authority; every decision bound to the evidence seen (E1, D6, law 6)."""
+"""Review: two reviewers blind to each other, then the authority; every decision bound to the evidence seen (E1, D6, law 6).
+
+What two votes lead to and who sees them is in ``rounds``, what is said beside them in ``notes``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 
 from sqlalchemy import Connection, insert, select
 
 from export_gate.evidence import read_evidence, read_file
 from export_gate.exports import Export, folder_of, get_export, move
+from export_gate.rounds import REVIEWERS_NEEDED, VOTING, Decision, Review, following, is_open, of_round, voters_before
 from export_gate.schema import review
-from export_gate.states import ExportState
+from export_gate.states import EXPORT, ExportState
 from jobs.runs import get_job
+from lineage.canonical import Json
 from lineage.errors import DefinitionError, NotPermittedError
 from lineage.kinds import Kind
 from lineage.log import Change
@@ -22,25 +25,25 @@ from sandbox.requests import check_working
 from sandbox.roles import Permission
 
 
-REVIEWERS_NEEDED = 2
-
-
-class Decision(StrEnum):
-    """A reviewer's vote."""
-
-    APPROVE = "approve"
-    REFUSE = "refuse"
-
-
-@dataclass(frozen=True)
-class Review:
-    """A vote as read."""
-
-    person: str
-    decision: Decision
-    reason: str
-    digest: str
-    at: str
+__all__ = [
+    "REVIEWERS_NEEDED",
+    "Decision",
+    "Review",
+    "approve",
+    "can_approve",
+    "can_review",
+    "check_can_approve",
+    "check_can_review",
+    "check_inspected",
+    "check_not_own",
+    "check_seen",
+    "inspect",
+    "record_subjects",
+    "refuse",
+    "reviews_of",
+    "visible_reviews",
+    "vote",
+]
 
 
 def inspect(domain: Domain, session: Session, identity: str) -> Mapping[str, bytes]:
@@ -57,7 +60,7 @@ def inspect(domain: Domain, session: Session, identity: str) -> Mapping[str, byt
     with domain.change(session.actor) as change:
         check_still_active(change, session)
         found = get_export(change.connection, identity)
-        _check_not_own(change.connection, session, found)
+        check_not_own(change.connection, session, found)
         if found.evidence_digest is None or found.state is ExportState.REFUSED:
             raise DefinitionError("export.nothing-made", export=identity)
         folder = folder_of(domain, identity)
@@ -67,12 +70,14 @@ def inspect(domain: Domain, session: Session, identity: str) -> Mapping[str, byt
 
 
 def vote(domain: Domain, session: Session, identity: str, decision: Decision, *, reason: str, digest: str) -> Export:
-    """Vote on an export in review; the second vote closes the review. Gives the export as it is then.
+    """Vote on an export in review; the second vote closes the round. Gives the export as it is then.
+
+    Two approvals pass it to the authority, two refusals refuse it. Where the two disagree, both see both and vote once more.
 
     Raises:
         NotPermittedError: the person may not, asked for it, or belongs to the tenant (law 6).
-        DefinitionError: no reason, not in review, voted already, the evidence is not the one the person saw, or they agree to what
-            they never looked at.
+        DefinitionError: no reason, not in review, voted already, the evidence is not the one the person saw, they agree to what
+            they never looked at, or a third person votes in a consolidation.
     """
     if not reason.strip():
         raise DefinitionError("reason.missing")
@@ -81,36 +86,42 @@ def vote(domain: Domain, session: Session, identity: str, decision: Decision, *,
         check_still_active(change, session)
         found = get_export(change.connection, identity)
         check_can_review(change.connection, session, found)
-        if found.state is not ExportState.IN_REVIEW:
+        if found.state not in VOTING:
             raise DefinitionError("review.not-open", export=identity, state=f"label.export.{found.state}")
         check_seen(found, digest)
         if decision is Decision.APPROVE:
             check_inspected(domain, change.connection, session, found)
         votes = reviews_of(change.connection, identity)
-        if any(one.person == session.person for one in votes):
-            raise DefinitionError("review.voted-already", export=identity)
-        change.connection.execute(
-            insert(review).values(
-                export=identity,
-                person=session.person,
-                decision=decision.value,
-                reason=reason,
-                evidence_digest=digest,
-                at=change.at,
-            )
-        )
-        change.record(
-            Kind.EXPORT_REVIEWED, _subjects(change.connection, found), {"decision": decision.value, "reason": reason}
-        )
-        decisions = [one.decision for one in votes] + [decision]
-        if len(decisions) >= REVIEWERS_NEEDED:
-            agreed = all(one is Decision.APPROVE for one in decisions)
-            move(change, found, ExportState.REVIEWED if agreed else ExportState.REFUSED)
+        _check_turn(votes, found, session)
+        told = {"decision": decision.value, "reason": reason}
+        values = {"export": identity, "round": found.round, "person": session.person, "evidence_digest": digest}
+        change.connection.execute(insert(review).values(**values, **told, at=change.at))
+        entry: dict[str, Json] = {**told, "evidence": digest, "round": found.round}
+        change.record(Kind.EXPORT_REVIEWED, _subjects(change.connection, found), entry)
+        _close(change, found, [*(one.decision for one in of_round(votes, found.round)), decision])
         return get_export(change.connection, identity)
+
+
+def _check_turn(votes: list[Review], found: Export, session: Session) -> None:
+    if any(one.person == session.person for one in of_round(votes, found.round)):
+        raise DefinitionError("review.voted-already", export=found.id)
+    if found.state is ExportState.CONSOLIDATION and session.person not in voters_before(votes, found):
+        raise DefinitionError("review.only-the-two", export=found.id)
+
+
+def _close(change: Change, found: Export, decisions: list[Decision]) -> None:
+    """Move the export on, where the round is full."""
+    to = following(found.state, decisions)
+    if to is ExportState.CONSOLIDATION and found.state is ExportState.IN_REVIEW:
+        move(change, found, to, round=found.round + 1)
+    elif to is not found.state:
+        move(change, found, to)
 
 
 def approve(domain: Domain, session: Session, identity: str, *, reason: str, digest: str) -> Export:
     """Approve as the authority, after both reviewers; the release follows from it.
+
+    Where the two stayed divided, the authority's reason is what decides.
 
     Raises:
         NotPermittedError: the person may not, took part before, or the tenant may not work now (law 6, A8).
@@ -128,7 +139,8 @@ def approve(domain: Domain, session: Session, identity: str, *, reason: str, dig
         check_inspected(domain, change.connection, session, found)
         move(change, found, ExportState.APPROVED, approved_by=session.person, approval_reason=reason)
         subjects = _subjects(change.connection, found)
-        change.record(Kind.EXPORT_APPROVED, subjects, {"reason": reason, "evidence": digest})
+        entry: dict[str, Json] = {"reason": reason, "evidence": digest, "divided": found.state is ExportState.DIVIDED}
+        change.record(Kind.EXPORT_APPROVED, subjects, entry)
         return get_export(change.connection, identity)
 
 
@@ -141,6 +153,9 @@ def refuse(domain: Domain, session: Session, identity: str, *, reason: str) -> E
         check_still_active(change, session)
         found = get_export(change.connection, identity)
         check_can_approve(change.connection, session, found)
+        if found.state is ExportState.APPROVED:
+            # From here the gate alone keeps it in, where another release came first; the authority revokes what left.
+            raise EXPORT.no_move(found.state, ExportState.REFUSED)
         move(change, found, ExportState.REFUSED)
         change.record(Kind.EXPORT_REFUSED, _subjects(change.connection, found), {"reason": reason})
         return get_export(change.connection, identity)
@@ -153,7 +168,7 @@ def check_can_review(connection: Connection, session: Session, found: Export) ->
         NotPermittedError: no reviewer, the requester, or of the tenant's organisation (law 6).
     """
     session.check(Permission.EXPORT_REVIEW)
-    _check_not_own(connection, session, found)
+    check_not_own(connection, session, found)
 
 
 def check_can_approve(connection: Connection, session: Session, found: Export) -> None:
@@ -163,7 +178,7 @@ def check_can_approve(connection: Connection, session: Session, found: Export) -
         NotPermittedError: with the rule that stands against it (law 6).
     """
     session.check(Permission.EXPORT_APPROVE)
-    _check_not_own(connection, session, found)
+    check_not_own(connection, session, found)
     if any(one.person == session.person for one in reviews_of(connection, found.id)):
         raise NotPermittedError("law.own-matter")
 
@@ -214,24 +229,28 @@ def check_inspected(domain: Domain, connection: Connection, session: Session, fo
 
 
 def reviews_of(connection: Connection, identity: str) -> list[Review]:
-    """Read every vote; for the gate's own use."""
-    query = select(review).where(review.c.export == identity).order_by(review.c.at, review.c.person)
+    """Read every vote of every round; for the gate's own use."""
+    query = select(review).where(review.c.export == identity).order_by(review.c.round, review.c.at, review.c.person)
     return [
-        Review(row.person, Decision(row.decision), row.reason, row.evidence_digest, row.at)
+        Review(row.person, Decision(row.decision), row.reason, row.evidence_digest, row.at, row.round)
         for row in connection.execute(query)
     ]
 
 
 def visible_reviews(connection: Connection, session: Session, found: Export) -> list[Review]:
-    """Read the votes a person may see: only their own until both have voted, so that neither follows the other (law 6)."""
+    """Read the votes a person may see: of a blind round only their own, so that neither follows the other (law 6)."""
     votes = reviews_of(connection, found.id)
-    if len(votes) >= REVIEWERS_NEEDED or found.state not in {ExportState.IN_REVIEW, ExportState.REQUESTED}:
-        return votes
-    return [one for one in votes if one.person == session.person]
+    return [one for one in votes if one.person == session.person or is_open(found, votes, one.round)]
 
 
-def _check_not_own(connection: Connection, session: Session, found: Export) -> None:
-    if session.person == found.requested_by or session.organisation == get_job(connection, found.job).tenant:
+def check_not_own(connection: Connection, session: Session, found: Export) -> None:
+    """Check that an export is not a person's own matter: they asked for it, wrote the job, or work where either was done.
+
+    Raises:
+        NotPermittedError: it is (law 6).
+    """
+    job = get_job(connection, found.job)
+    if session.person in {found.requested_by, job.submitted_by} or session.organisation == job.tenant:
         raise NotPermittedError("law.own-matter")
 
 

@@ -1,7 +1,8 @@
 """Verification of a release by whoever holds it: offline, with the domain's public keys alone (L1, L5).
 
 Checked in this order, each with its own message: the manifest's signature; that the folder holds exactly the files the manifest
-names, with their digests; the log's signature; that the log entry is in the tree; that this entry is about this manifest.
+names, with their digests; the log's signature; that the log entry is in the tree; that this entry is about this manifest; where a list of
+revocations is given, that the manifest is not on it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from export_gate.release import DATA, MANIFEST, PROOF, SIGNATURE, statement, subject_of
+from export_gate.revoking import Revocations
 from lineage.errors import GateRefusedError
 from lineage.kinds import Kind
 from lineage.note import Verifier
@@ -35,8 +37,10 @@ class Verified:
     log_size: int
 
 
-def verify_release(path: Path, log_key: Verifier, release_key: Verifier) -> Verified:
-    """Verify a release folder or zip.
+def verify_release(
+    path: Path, log_key: Verifier, release_key: Verifier, revocations: Revocations | None = None
+) -> Verified:
+    """Verify a release folder or zip; with the domain's list of revocations also that it is not on it.
 
     Raises:
         GateRefusedError: with the first thing that does not hold.
@@ -53,6 +57,8 @@ def verify_release(path: Path, log_key: Verifier, release_key: Verifier) -> Veri
     header = json.loads(proof.header)
     if header["kind"] != Kind.EXPORT_RELEASED.value or subject_of(manifest) not in header["subjects"]:
         raise GateRefusedError("release.proof-of-another")
+    if revocations is not None:
+        revocations.check(manifest, str(content["domain"]))
     return Verified(content, checkpoint.size)
 
 

@@ -63,12 +63,16 @@ class Machine(Generic[State]):
             DefinitionError: it is not in the table.
         """
         if not self.can_move(now, then):
-            raise DefinitionError(
-                "state.cannot-move",
-                subject=f"label.{self.subject}",
-                now=f"label.{self.subject}.{now}",
-                then=f"label.{self.subject}.{then}",
-            )
+            raise self.no_move(now, then)
+
+    def no_move(self, now: State, then: State) -> DefinitionError:
+        """Give the error of a move that is not allowed, for whoever knows a reason beyond the table."""
+        return DefinitionError(
+            "state.cannot-move",
+            subject=f"label.{self.subject}",
+            now=f"label.{self.subject}.{now}",
+            then=f"label.{self.subject}.{then}",
+        )
 
     def mermaid(self) -> str:
         """Draw the machine as a Mermaid state diagram."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from export_gate import exports, release, review
+from export_gate import exports, notes, release, review, revoking
 from export_gate.review import Decision
 from jobs import promotion, runs, selftest, submitting
 from lineage.kinds import Kind
@@ -494,6 +494,43 @@ OPERATIONS: tuple[Operation, ...] = (
         Permission.EXPORT_APPROVE,
         lambda w, s: review.refuse(w.domain, s, w.ids["export"], reason="harmful"),
         (Kind.EXPORT_REFUSED,),
+        "export",
+    ),
+    Operation(
+        "notes.comment",
+        Stage.IN_REVIEW,
+        "reviewer",
+        Permission.EXPORT_INSPECT,
+        lambda w, s: notes.comment(w.domain, s, w.ids["export"], "look twice", private=True),
+        (Kind.EXPORT_COMMENTED,),
+        "export",
+    ),
+    Operation(
+        "notes.return_with_question",
+        Stage.IN_REVIEW,
+        "reviewer",
+        Permission.EXPORT_INSPECT,
+        lambda w, s: notes.return_with_question(w.domain, s, w.ids["export"], "what for?"),
+        (Kind.EXPORT_RETURNED,),
+        "export",
+    ),
+    Operation(
+        "notes.withdraw",
+        Stage.IN_REVIEW,
+        "processor",
+        Permission.EXPORT_REQUEST,
+        lambda w, s: notes.withdraw(w.domain, s, w.ids["export"], reason="not needed"),
+        (Kind.EXPORT_WITHDRAWN,),
+        "export",
+        TENANT,
+    ),
+    Operation(
+        "revoking.revoke",
+        Stage.RELEASED,
+        "officer",
+        Permission.EXPORT_APPROVE,
+        lambda w, s: revoking.revoke(w.domain, s, w.ids["export"], reason="misused"),
+        (Kind.RELEASE_REVOKED,),
         "export",
     ),
     Operation(

@@ -46,12 +46,14 @@ def seen_by(world: World, login: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("first", "second"), list(product(Decision, Decision)), ids=lambda one: one.value)
-def test_one_refusal_refuses_and_two_approvals_go_on(world_at: WorldAt, first: Decision, second: Decision) -> None:
+def test_two_refuse_two_approve_and_two_who_disagree_vote_again(
+    world_at: WorldAt, first: Decision, second: Decision
+) -> None:
     world = world_at(Stage.IN_REVIEW)
     assert vote(world, "reviewer", first).state is ExportState.IN_REVIEW
-    both = first is second is Decision.APPROVE
-    assert vote(world, "expert", second).state is (ExportState.REVIEWED if both else ExportState.REFUSED)
-    if not both:
+    agreed = {Decision.APPROVE: ExportState.REVIEWED, Decision.REFUSE: ExportState.REFUSED}[first]
+    assert vote(world, "expert", second).state is (agreed if first is second else ExportState.CONSOLIDATION)
+    if Decision.REFUSE in {first, second}:
         with refused(DefinitionError, "state.cannot-move"):
             approve_export(world)
         with refused(DefinitionError, "export.not-approved"):

@@ -21,7 +21,7 @@ demo: setup
 	@.venv/bin/shuzha demo $(ARGS)
 
 test: setup
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python -m $(if $(ARGS),pytest $(ARGS),infra.tests)
 
 check: setup
 	@.venv/bin/python -m infra.checks

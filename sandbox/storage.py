@@ -85,7 +85,7 @@ class Gocryptfs:
                 yield point
             finally:
                 close_mount(point)
-        (mounts / f"{name}.lock").unlink(missing_ok=True)
+                (mounts / f"{name}.lock").unlink(missing_ok=True)
 
     def close(self, sealed: Path) -> None:
         """Unmount it and end the daemons that serve it: a jail that has it bound reads no further byte (law 10)."""

@@ -36,7 +36,7 @@ CHECKS: Mapping[str, Callable[[], bool]] = {
     "messages": partial(_house, messages.check),
     "links": partial(_house, links.check),
     "words": partial(_house, words.check),
-    "tests": partial(_program, "pytest"),
+    "tests": partial(_program, "python", "-m", "infra.tests"),
 }
 
 

@@ -149,6 +149,7 @@ def test_every_permission_that_changes_something_is_tried() -> None:
         Permission.BUDGET_READ,
         Permission.CATALOGUE_READ,
         Permission.JOB_READ,
+        Permission.KEY_READ,
         Permission.LOG_READ,
         Permission.PARTY_READ,
     }

@@ -10,6 +10,8 @@ from sandbox.messages import Language, text
 
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from console.door import Door
     from export_gate.exports import Export
     from export_gate.previewing import Preview
@@ -96,13 +98,32 @@ def _card_lines(value: Mapping[str, Any], language: Language, depth: int) -> Ite
 def show_preview(here: Door, one: Preview) -> None:
     """Show a preview: its table or card, and what the checks say of the view."""
     if here.as_json:
-        here.give(
-            {"product": one.product, "kind": one.kind, "columns": one.columns, "rows": one.rows, "card": one.card}
-        )
+        files = {name: len(data) for name, data in one.files.items()}
+        table = {"columns": one.columns, "rows": one.rows}
+        here.give({"product": one.product, "kind": one.kind, **table, "card": one.card, "files": files})
         return
     here.say("preview.title", product=one.product, kind=f"label.product.{one.kind}")
     print_table(one.columns, one.rows[:20])
     for key, value in one.card.items():
         print(f"  {key}: {value}")
+    for name, data in one.files.items():
+        print(f"  {name}: {len(data)}")
     for code, params in one.remarks:
         here.say("preview.remark", text=text(code, here.language, **params))
+
+
+def keep_files(files: Mapping[str, bytes], into: Path) -> None:
+    """Keep files in a folder.
+
+    Raises:
+        DefinitionError: one is there already; it is not written over.
+    """
+    from lineage.errors import DefinitionError
+
+    for name, data in files.items():
+        into.mkdir(parents=True, exist_ok=True)
+        try:
+            with (into / name).open("xb") as kept:
+                kept.write(data)
+        except FileExistsError as error:
+            raise DefinitionError("export.target-exists", path=str(into / name)) from error

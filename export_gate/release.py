@@ -23,8 +23,8 @@ from export_gate.exports import Export, folder_of, get_export, move
 from export_gate.finding import worst
 from export_gate.findings import plain_reasons
 from export_gate.records.remembering import overtaken, tell_all
-from export_gate.resuming import check_resumed
 from export_gate.report.making import check_sources_stand
+from export_gate.resuming import check_resumed
 from export_gate.review import record_subjects, reviews_of
 from export_gate.rounds import agreed
 from export_gate.schema import charge

@@ -45,9 +45,13 @@ def run(
         raise GateRefusedError("run.not-succeeded", run=identity, reason=here.reason(found.reason))
 
 
-def preview(job: str, product: Annotated[str, typer.Option()] = "") -> None:
-    """Preview the products of a job on its views; nothing is charged and nothing leaves."""
-    from console.showing import show_preview
+def preview(
+    job: str,
+    product: Annotated[str, typer.Option()] = "",
+    into: Annotated[Path | None, typer.Option(file_okay=False)] = None,
+) -> None:
+    """Preview the products of a job on its views; nothing is charged and nothing leaves. Pictures and pages are kept with --into."""
+    from console.showing import keep_files, show_preview
     from export_gate.gatekeeper import Gatekeeper
     from export_gate.previewing import preview as make
 
@@ -55,6 +59,8 @@ def preview(job: str, product: Annotated[str, typer.Option()] = "") -> None:
     gate = Gatekeeper(here.domain, here.jail)
     for one in make(gate, here.session, job, product or None):
         show_preview(here, one)
+        if into is not None:
+            keep_files(one.files, into / one.product)
 
 
 def list_all() -> None:

@@ -18,8 +18,8 @@ from export_gate.checking import check_export
 from export_gate.exports import Export
 from export_gate.gatekeeper import Gatekeeper
 from export_gate.previewing import preview
-from export_gate.report.making import check_sources_stand
 from export_gate.review import inspect
+from export_gate.revoking import revoke
 from export_gate.states import ExportState
 from export_gate.verifying import verify_release
 from jobs import promotion, submitting
@@ -171,9 +171,36 @@ def test_previews_show_the_view_and_nothing_is_released(world: World) -> None:
 
 
 def test_what_was_drawn_from_a_revoked_release_does_not_leave(world: World) -> None:
+    """Approved and all: the numbers were revoked meanwhile."""
+    gate = desk(world)
+    table = ask(world, "by_district", gate)
+    let_out(world, table)
+    chart = approve(world, ask(world, "map", gate))
+    revoke(world.domain, world.session("officer"), table.id, reason="counted wrongly")
+    with refused(GateRefusedError, "chart.source-revoked"):
+        release.release(world.domain, chart.id)
+    with refused(WaitingError, "chart.waits"):
+        ask(world, "map", gate)
+
+
+def test_a_description_outside_the_subset_is_kept_in_with_its_place(world: World) -> None:
     gate = desk(world)
     let_out(world, ask(world, "by_district", gate))
-    chart = ask(world, "map", gate)
-    evidence = {"findings": [{"check": "drawn.sources", "parameters": {"by_district": chart.id}}]}
-    with world.domain.read() as connection, refused(GateRefusedError, "chart.source-revoked"):
-        check_sources_stand(connection, evidence)
+    spec = SPEC.replace('"mark"', '"data": {"url": "x"}, "mark"')
+    found = _again(world, gate, spec=spec)
+    assert found.state is ExportState.REFUSED
+    assert {"reason": "chart.not-allowed", "params": {"place": "spec.data"}}.items() <= dict(found.reasons[0]).items()
+
+
+def _again(world: World, gate: Gatekeeper, *, spec: str) -> Export:
+    """Submit the job anew with another chart, have its numbers released, and ask for the chart."""
+    session = world.session("processor")
+    folder = world.domain.home.parent / "drawn"
+    (folder / "map.vl.json").write_text(spec)
+    world.ids["job"] = submitting.submit(world.domain, session, folder).id
+    asked = promotion.request(world.domain, session, world.ids["job"])
+    promotion.decide(world.domain, world.session("reviewer"), asked, approve=True, reason="read")
+    with refused(WaitingError, "chart.waits"):
+        ask(world, "map", gate)
+    let_out(world, ask(world, "by_district", gate))
+    return ask(world, "map", gate)

@@ -43,6 +43,7 @@ _ALLOWED_DIGITS = re.compile(
 _NUMERALS = re.compile("[一二三四五六七八九两][十百千万亿]|[〇零一二三四五六七八九]{3,}")
 _LONG_WORD = re.compile(r"[A-Za-z0-9+/=_\-]{12,}")
 _OPAQUE_CHARACTERS = 24
+_SHORTEST_GROUP, _WINDOW, _MOST_OF_THEM = 3, 6, 4
 _ENGLISH_BITS = 4.0
 _FEWEST_HAN, _RARE_SHARE = 12, 0.2
 
@@ -123,18 +124,14 @@ def _rare(texts: Sequence[str]) -> Finding:
 
 
 def _opaque_runs(text: str) -> list[str]:
-    """Find stretches of code, also where they were broken over blanks and lines."""
-    stretches = re.findall(r"[A-Za-z0-9+/=_\-]+(?:[ \n]+[A-Za-z0-9+/=_\-]+)*", text)
+    """Find stretches of code, also where they were broken over blanks and lines: most of six words in a row are no words."""
     found: list[str] = []
-    for stretch in stretches:
-        run = ""
-        for word in [*stretch.split(), ""]:
-            if _codelike(word):
-                run += word
-                continue
-            if len(run) >= _OPAQUE_CHARACTERS and _reads_like_a_code(run):
-                found.append(run)
-            run = ""
+    for stretch in re.findall(r"[A-Za-z0-9+/=_\-]+(?:[ \n]+[A-Za-z0-9+/=_\-]+)*", text):
+        words = stretch.split()
+        found += [word for word in words if len(word) >= _OPAQUE_CHARACTERS and _reads_like_a_code(word)]
+        windows = (words[place : place + _WINDOW] for place in range(len(words)))
+        joined = ("".join(one) for one in windows if sum(map(_codelike, one)) >= _MOST_OF_THEM)
+        found += [one for one in joined if len(one) >= _OPAQUE_CHARACTERS]
     return found
 
 
@@ -142,7 +139,12 @@ def _codelike(word: str) -> bool:
     """Whether a word mixes digits or capitals into letters as no word of a language does."""
     letters = word.strip("=-_")
     mixed = bool(re.search(r"\d", letters)) and bool(re.search("[A-Za-z]", letters))
-    return len(letters) >= 4 and (mixed or bool(re.search("[a-z][A-Z]", letters)) or bool(re.search(r"[+/]", letters)))
+    cased = (
+        letters.islower() or letters.isupper() or all(part.istitle() or part.islower() for part in letters.split("-"))
+    )
+    return len(letters) >= _SHORTEST_GROUP and (
+        mixed or "+" in letters or "/" in letters or not (cased or letters.isdigit())
+    )
 
 
 def _reads_like_a_code(word: str) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from export_gate.attacks.asking import attack_again
 from export_gate.evidence import read_evidence, read_file, write_refusal
 from export_gate.exports import Export, folder_of, get_export, move
 from export_gate.finding import worst
@@ -130,6 +131,8 @@ def _tell(change: Change, domain: Domain, found: Export, tenant: str, evidence: 
     if not any(str(one["check"]).startswith("records.") for one in evidence["findings"]):
         raise GateRefusedError("records.not-compared", export=found.id)
     against = overtaken(change, domain, found.id, tenant, CellPolicy())
+    if not against:
+        against = attack_again(domain, change.connection, found.id, evidence)
     if not against:
         return tell_all(change, found.id)
     digest = write_refusal(folder_of(domain, found.id), found.id, against)

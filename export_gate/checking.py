@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from export_gate.artefact import File, card_file, model_files, table_files
+from export_gate.attacks.asking import attack_table
 from export_gate.evidence import Evidence, Source, write_evidence
 from export_gate.exports import Export, find_product, folder_of, get_export, move
 from export_gate.file.lane import Handed, take_file
@@ -258,8 +259,7 @@ def answer_columns(question: Question) -> tuple[str, ...]:
 
 def _table(gate: Gatekeeper, case: Case, product: TableProduct) -> Made:
     query = parse_query(product.sql, case.columns, case.spec.steps)
-    datasets = {source.name: source.dataset for source in case.sources}
-    asked = Asked(query, case.subjects, case.kinds, datasets, case.tenant)
+    asked = Asked(query, case.subjects, case.kinds, {one.name: one.dataset for one in case.sources}, case.tenant)
     with gate.domain.read() as connection:
         spent = check_tries(gate.domain, connection, case.scenario)
     if spent is not None:
@@ -271,6 +271,7 @@ def _table(gate: Gatekeeper, case: Case, product: TableProduct) -> Made:
         return Made((), findings, columns)
     records = judged(gate.domain, asked, result["records"], CellPolicy())
     findings += tuple(one for each in records for one in each.findings) if records else (NO_SUBJECTS,)
+    findings += attack_table(gate.domain, case, query, result, findings)
     return Made(table_files(table["columns"], table["rows"], len(query.keys)), findings, columns, records)
 
 

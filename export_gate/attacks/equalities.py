@@ -80,12 +80,13 @@ def grid_size(tables: Sequence[Told]) -> int:
     return size
 
 
-def build(tables: Sequence[Told], measure: Measure) -> System:
+def build(tables: Sequence[Told], measure: Measure, named: Mapping[str, tuple[Value, ...]] | None = None) -> System:
     """Write what tables of one population say of a measure as equalities.
 
     Args:
         tables: tables whose :func:`grid_size` is at most ``MOST_GRID``.
         measure: what is added up; a table that says nothing of it still tells where nobody is.
+        named: the values of each attribute, where they are those of more tables: "all others" are then the same others.
 
     Raises:
         ValueError: the tables are of different populations, or there are too many combinations.
@@ -95,7 +96,7 @@ def build(tables: Sequence[Told], measure: Measure) -> System:
 
     if len({table.population for table in tables}) != 1 or grid_size(tables) > MOST_GRID:
         raise ValueError("equalities are about one population, within a limit")
-    named = domains(tables)
+    named = named or domains(tables)
     shape = tuple(len(values) for values in named.values())
     atoms = np.stack([axis.ravel() for axis in np.indices(shape)], axis=1) if shape else np.zeros((1, 0), np.int64)
     alive = np.ones(len(atoms), dtype=bool)

@@ -11,8 +11,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from export_gate.attacks.equalities import MOST_GRID, System, build, grid_size
-from export_gate.attacks.suppressed import MOST_LINEAR, MOST_WHOLE, Recovered, Recovery, Rule, recover
+from export_gate.attacks.equalities import MOST_GRID, System, build, domains, grid_size
+from export_gate.attacks.suppressed import MOST_LINEAR, MOST_WHOLE, Recovered, Recovery, Rule, bounds_of, recover
 from export_gate.attacks.told import OTHER, Measure, Told
 from export_gate.finding import Finding, Verdict
 from export_gate.table.check import CellPolicy, coarse
@@ -116,16 +116,17 @@ def _judged(
     new: Told, earlier: Sequence[Told], measure: Measure, result: Recovery, rule: Rule
 ) -> tuple[list[Recovered], int]:
     """Keep what the new table adds and what is about too few; also how many sums stay of whom it is not known."""
-    if not result.recovered:
+    if not result.recovered or not earlier:
         return [], 0
-    before = {one.of for one in recover(build(earlier, measure), rule).recovered} if earlier else set()
+    baseline = build(earlier, measure, domains([new, *earlier]))
+    before = {one.of for one in recover(baseline, rule).recovered}
     fresh = [one for one in result.recovered if one.of not in before and not _told(one, [new, *earlier])]
     if measure.kind == "count" or not fresh:
         return fresh, 0
     few, unknown = [], 0
     system = _people([new, *earlier], measure)
     for one in fresh:
-        low, high = (0.0, float("inf")) if system is None else _bounds(system, one, rule)
+        low, high = (0.0, float("inf")) if system is None else _bounds(system, one)
         if high < rule.minimum:
             few.append(one)
         elif low < rule.minimum:
@@ -149,10 +150,8 @@ def _people(tables: Sequence[Told], measure: Measure) -> System | None:
     return build([table.subjects for table in tables], Measure("count", measure.argument))
 
 
-def _bounds(system: System, one: Recovered, rule: Rule) -> tuple[float, float]:
-    from export_gate.attacks.suppressed import bounds_of
-
-    found = bounds_of(system, dict(one.of), rule)
+def _bounds(system: System, one: Recovered) -> tuple[float, float]:
+    found = bounds_of(system, dict(one.of))
     return (0.0, float("inf")) if found is None else found
 
 

@@ -129,7 +129,7 @@ def recover(system: System, rule: Rule, effort: Effort | None = None) -> Recover
     return _Search(system, targets(system), rule, chosen).run()
 
 
-def bounds_of(system: System, of: Mapping[str, Value], rule: Rule) -> tuple[float, float] | None:
+def bounds_of(system: System, of: Mapping[str, Value], effort: Effort | None = None) -> tuple[float, float] | None:
     """Prove between what one combination lies; None when the system is too large, nothing fits, or nothing can be proved."""
     import numpy as np
     from scipy.sparse import csr_array
@@ -141,8 +141,7 @@ def bounds_of(system: System, of: Mapping[str, Value], rule: Rule) -> tuple[floa
         place = system.attributes.index(name)
         kept &= system.atoms[:, place] == system.values[place].index(value)
     target = Targets(csr_array(kept[np.newaxis].astype(np.float64)), (tuple(of.items()),))
-    effort = effort_for(system)
-    return _Search(system, target, rule, effort).prove(0)
+    return _Search(system, target, Rule(2), effort or effort_for(system)).prove(0)
 
 
 def _pass_bounds(system: System, rule: Rule) -> Recovery:

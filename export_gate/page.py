@@ -28,6 +28,7 @@ from jobs.bits import caps_of
 from jobs.runs import Job, get_job
 from jobs.schema import bit_charge, job
 from lineage.answer import Answer
+from lineage.clock import stamp
 from lineage.graph import Graph
 from sandbox.access import Session
 from sandbox.agreements import Scenario, get_scenario
@@ -150,7 +151,7 @@ def evidence_page(domain: Domain, session: Session, identity: str) -> Page:
         people = {found.requested_by, *(one.person for one in votes), *(one.person for one in notes)}
         return Page(
             domain=domain.name,
-            at=moment.isoformat(timespec="minutes"),
+            at=stamp(moment),
             export=found,
             standing=standing(found, moment),
             job=its_job,

@@ -38,6 +38,7 @@ dl { margin: .2rem 0; }
 dd dl, dd ol { margin-left: 0; }
 dl dd { margin: 0 0 .3rem 1rem; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; margin: .4rem 0 .8rem; }
+table.data { width: auto; min-width: 24rem; }
 th { text-align: left; color: var(--quiet); font-weight: 600; border-bottom: 1px solid var(--quiet); }
 th, td { padding: .3rem .6rem .3rem 0; vertical-align: top; }
 td { border-bottom: 1px solid var(--line); }
@@ -59,6 +60,8 @@ iframe { width: 100%; height: 36rem; border: 1px solid var(--line); }
 """
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+
+_LANGUAGES: Mapping[Language, str] = {Language.ZH: "zh-CN", Language.EN: "en"}
 
 _SIGNS: Mapping[str, tuple[str, str]] = {
     "no attack succeeded": ("✓", "good"),
@@ -97,7 +100,7 @@ def render(page: Page, language: Language) -> str:
         _section(say("page.bound"), _bound(page, say)),
     )
     return (
-        f'<!DOCTYPE html>\n<html lang="{say("page.lang")}">\n<head>\n<meta charset="utf-8">\n'
+        f'<!DOCTYPE html>\n<html lang="{_LANGUAGES[language]}">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{say('page.title')} · {clean(page.export.id)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
@@ -124,7 +127,7 @@ def _header(page: Page, say: Say) -> str:
     verdict = say(f"label.verdict.{page.evidence['verdict'].replace(' ', '-')}")
     decide = f"shuzha export approve {page.export.id} --digest {page.export.evidence_digest} --reason …"
     return (
-        f'<header>\n<p class="quiet">{say("page.title")} · {say("page.made-at", domain=page.domain, at=page.at)}</p>\n'
+        f'<header>\n<p class="quiet">{say("page.title")} · {say("page.made-at", domain=page.domain, at=_minute(page.at))}</p>\n'
         f"<h1>{clean(page.export.product)} <code>{clean(page.export.id)}</code></h1>\n"
         f'<dl class="facts">{listed}</dl>\n{_due(page, say)}</header>\n'
         f'<section>\n<h2>{say("page.conclusion")}</h2>\n<p class="verdict {kind}">{sign} {verdict}</p>\n'
@@ -136,7 +139,7 @@ def _due(page: Page, say: Say) -> str:
     stands = page.standing
     if stands.due is None:
         return ""
-    told: dict[str, Param] = {"owner": f"label.owner.{stands.owner}", "due": stands.due[:16].replace("T", " ")}
+    told: dict[str, Param] = {"owner": f"label.owner.{stands.owner}", "due": _minute(stands.due)}
     return (
         f'<p class="late">{say("page.late", **told)}</p>'
         if stands.late
@@ -225,7 +228,7 @@ def _votes(page: Page, say: Say) -> str:
             say.plain(f"label.decision.{one.decision}"),
             page.names.get(one.person),
             one.reason,
-            one.at,
+            _minute(one.at),
         )
         for one in page.votes
     ]
@@ -235,13 +238,19 @@ def _votes(page: Page, say: Say) -> str:
             say.plain("page.private" if one.private else "page.public"),
             page.names.get(one.person),
             one.text,
-            one.at,
+            _minute(one.at),
         )
         for one in page.notes
     ]
-    shown = rows_html(["", "", say.plain("page.person"), say.plain("page.said"), say.plain("page.time")], votes + notes)
+    columns = ("page.what", "page.result", "page.person", "page.said", "page.time")
+    shown = rows_html([say.plain(code) for code in columns], votes + notes)
     silent = "" if votes else f'<p class="quiet">{say("page.votes-none")}</p>'
     return silent + (shown if votes or notes else "")
+
+
+def _minute(at: str) -> str:
+    """Give a stored instant as people read it, to the minute."""
+    return f"{at[:16].replace('T', ' ')} UTC"
 
 
 def _bound(page: Page, say: Say) -> str:

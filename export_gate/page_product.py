@@ -66,31 +66,37 @@ def clean(value: object) -> str:
 _HIDING = frozenset({"Cc", "Cf", "Cs", "Cn", "Co"})
 
 
-def rows_html(columns: Sequence[str], rows: Iterable[Sequence[object]], numbers: Iterable[int] = ()) -> str:
+def rows_html(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], numbers: Iterable[int] = (), kind: str = "facts-table"
+) -> str:
     """Give a table; columns of numbers by place, cells are escaped here."""
     right = frozenset(numbers)
 
     def cell(tag: str, place: int, value: object) -> str:
-        kind = ' class="n"' if place in right else ""
-        return f"<{tag}{kind}>{clean(value)}</{tag}>"
+        number = ' class="n"' if place in right else ""
+        return f"<{tag}{number}>{clean(value)}</{tag}>"
 
     head = "".join(cell("th", place, name) for place, name in enumerate(columns))
     body = "\n".join(
         "<tr>" + "".join(cell("td", place, value) for place, value in enumerate(row)) + "</tr>" for row in rows
     )
-    return f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
+    return f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>'
 
 
 def _table(name: str, data: str, language: Language) -> str:
     columns, *rows = list(csv.reader(io.StringIO(data))) or [[]]
     shown = rows[:MOST_ROWS]
-    numbers = [place for place in range(len(columns)) if shown and all(_is_number(row[place]) for row in shown)]
+    numbers = [
+        place
+        for place in range(len(columns))
+        if shown and all(_is_number("".join(row[place : place + 1])) for row in shown)
+    ]
     facts = {"rows": len(rows), "columns": len(columns)}
     if len(shown) < len(rows):
         said = text("page.rows-cut", language, shown=len(shown), **facts)
     else:
         said = text("page.rows", language, **facts)
-    return f'<h3>{clean(name)}</h3><p class="quiet">{escape(said)}</p>{rows_html(columns, shown, numbers)}'
+    return f'<h3>{clean(name)}</h3><p class="quiet">{escape(said)}</p>{rows_html(columns, shown, numbers, kind="data")}'
 
 
 def _is_number(value: str) -> bool:

@@ -9,6 +9,7 @@ class Kind(StrEnum):
     """What happened; the name reads subject, then action."""
 
     DOMAIN_CREATED = "domain.created"
+    DOMAIN_UPGRADED = "domain.upgraded"
     ORGANISATION_REGISTERED = "organisation.registered"
     ORGANISATION_SUSPENDED = "organisation.suspended"
     ORGANISATION_RESTORED = "organisation.restored"

@@ -35,10 +35,19 @@ def check_current(database: Database) -> None:
     Raises:
         MissingPartError: it is older, newer, or no domain's database.
     """
+    found = version(database)
+    if found != HEAD:
+        raise MissingPartError("database.other-version", found=found, known=HEAD)
+
+
+def version(database: Database) -> str:
+    """Give the version of a domain's database.
+
+    Raises:
+        MissingPartError: it is no domain's database.
+    """
     try:
         with database.read() as connection:
-            found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            return str(connection.execute(text("SELECT version_num FROM alembic_version")).scalar())
     except (OperationalError, ProgrammingError) as error:
         raise MissingPartError("database.not-a-domain") from error
-    if found != HEAD:
-        raise MissingPartError("database.other-version", found=str(found), known=HEAD)

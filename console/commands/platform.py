@@ -128,5 +128,24 @@ def check(home: Annotated[Path | None, typer.Argument()] = None) -> None:
         raise MissingPartError("parts.missing", parts=", ".join(missing))
 
 
+def upgrade() -> None:
+    """Bring the database of an older version to this program's; refused while somebody supervises runs."""
+    import fcntl
+
+    from lineage.errors import MissingPartError
+    from sandbox.upgrading import upgrade_domain
+
+    here = door()
+    (here.home / "run").mkdir(mode=0o700, exist_ok=True)
+    with (here.home / "run" / "supervisor.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise MissingPartError("supervisor.taken") from error
+        done = upgrade_domain(here.home)
+    here.say("done.upgraded", before=done.before, now=done.now, kept=str(done.kept or "-"))
+    here.give({"from": done.before, "to": done.now, "kept": str(done.kept) if done.kept else None})
+
+
 TOP: Mapping[str, Callable[..., None]] = {"init": init, "demo": demo, "supervise": supervise, "selftest": selftest}
-CONFIG: Mapping[str, Callable[..., None]] = {"check": check}
+CONFIG: Mapping[str, Callable[..., None]] = {"check": check, "upgrade": upgrade}

@@ -76,7 +76,7 @@ def develop(play: Play) -> None:
     )
     for one in preview(gate(play), session, job.id):
         play.facts.setdefault("previews", []).append(one)
-        detail = f"{len(one.rows)} × {len(one.columns)}" if one.rows else ", ".join(sorted(one.card))[:80]
+        detail = f"{len(one.rows)} × {len(one.columns)}" if one.rows else ", ".join(sorted(one.card or one.files))[:80]
         command = f"shuzha job preview {job.id} --product {one.product} --as wang"
         play.tell("story.previewed", command, product=one.product, kind=f"label.product.{one.kind}", detail=detail)
 
@@ -86,14 +86,14 @@ def produce(play: Play) -> None:
     clinic: Job = play.facts["clinic"]
     promote(play, clinic)
     for product in ("visits_by_district", "visits_by_department", "readmission_risk"):
-        _export(play, clinic, product)
+        ask_out(play, clinic, product)
     risky = submit_job(play, "risky", "medical", "wang", {})
     play.facts["risky"] = risky
     promote(play, risky)
     for product in ("illness_by_district", "overfitted"):
-        _export(play, risky, product)
+        ask_out(play, risky, product)
     run = run_job(play, risky, "wang", Stage.PRODUCTION)
-    _export(play, risky, "raw_rows", run.id)
+    ask_out(play, risky, "raw_rows", run.id)
 
 
 def promote(play: Play, job: Job) -> None:
@@ -106,7 +106,8 @@ def promote(play: Play, job: Job) -> None:
     play.tell("story.promoted", command, who=reviewer.name, job=job.name, digest=job.digest[:16])
 
 
-def _export(play: Play, job: Job, product: str, run: str | None = None) -> Export:
+def ask_out(play: Play, job: Job, product: str, run: str | None = None) -> Export:
+    """Ask for a product, have the gate make and check it, and tell what it said."""
     session = play.sessions["wang"]
     identity = request_export(play.stage, session, job.id, product, run)
     found = check_export(gate(play), identity)

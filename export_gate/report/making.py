@@ -23,11 +23,13 @@ from export_gate.finding import Finding, Verdict
 from export_gate.findings import findings_from_json
 from export_gate.gatekeeper import Gatekeeper, WorkerFailedError
 from export_gate.policy import Label
+from export_gate.report.columns import shown_columns
 from export_gate.report.filling import Material
 from export_gate.report.lane import Drawn, materials_to_json, sources_of
 from export_gate.schema import export
 from export_gate.states import ExportState
 from jobs.schema import job
+from jobs.spec import load_job
 from lineage.errors import DefinitionError, GateRefusedError, WaitingError
 from sandbox.domain import Domain
 
@@ -90,12 +92,9 @@ def make_drawn(gate: Gatekeeper, found: Export, product: Drawn, folder: Path, sc
         # Made from a promoted text and released numbers alone: what was wrong is no answer from the data, and may be told (law 8).
         raise DefinitionError(error.code, **error.params) from error
     files = tuple(File(str(one["name"]), base64.b64decode(one["data"], validate=True)) for one in result["files"])
-    columns = {
-        name: [f"{one.node}#{name}"]
-        for one in released
-        if one.material.numbers is not None
-        for name in one.material.numbers.columns
-    }
+    numbers = {one.product: one.material.numbers for one in released if one.material.numbers is not None}
+    nodes = {one.product: one.node for one in released}
+    columns = shown_columns(product, load_job(folder).products, numbers, nodes)
     return DrawnProduct(files, (_told(released), *findings_from_json(result["findings"])), _origin(released), columns)
 
 

@@ -83,9 +83,11 @@ ALL = {
     "illness_by_district",
     "overfitted",
     "raw_rows",
+    "visits_chart",
+    "visits_report",
 }
 USING = {
-    "cost": ALL - {"illness_by_district"},
+    "cost": ALL - {"illness_by_district", "visits_chart"},
     "days": {"readmission_risk", "overfitted", "raw_rows"},
     "diagnosis": {"illness_by_district", "raw_rows"},
     "clinic": {"raw_rows"},

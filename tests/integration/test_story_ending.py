@@ -254,6 +254,7 @@ def test_the_story_leaves_a_domain_to_explore(played: Played) -> None:
         if person["organisation"] != TENANT:
             assert authenticate(played.play.stage, token.read_text()).login == person["name"]
     released = {one["product"] for one in told["exports"] if one["release"] is not None}
-    assert released == {"visits_by_district", "visits_by_department", "readmission_risk"}
+    drawn = {"visits_chart", "visits_report"}
+    assert released == {"visits_by_district", "visits_by_department", "readmission_risk", *drawn}
     assert all(Path(one["release"]).is_dir() for one in told["exports"] if one["release"])
     assert told["log"]["size"] == len(played.log())

@@ -232,7 +232,9 @@ def test_what_a_production_run_says_is_not_heard(played: Played) -> None:
 
 def test_previews_show_the_view(played: Played) -> None:
     previews = {one.product: one for one in played.play.facts["previews"]}
-    assert set(previews) == {"visits_by_district", "visits_by_department", "readmission_risk"}
+    drawn = {"visits_chart": "chart.png", "visits_report": "report.html"}
+    assert set(previews) == {"visits_by_district", "visits_by_department", "readmission_risk", *drawn}
+    assert all(file in previews[product].files for product, file in drawn.items())
     view = played.tables(Zone.VIEW)["health.visits"].to_pandas()
     shown = previews["visits_by_department"]
     places = [shown.columns.index(name) for name in ("department", "visits")]

@@ -30,7 +30,7 @@ from tests.fixtures_story import Played
 
 pytestmark = [pytest.mark.jail, pytest.mark.spark]
 
-RELEASED = ("visits_by_district", "visits_by_department", "readmission_risk")
+RELEASED = ("visits_by_district", "visits_by_department", "readmission_risk", "visits_chart", "visits_report")
 HOLDS, REFUSED = 0, 13
 
 

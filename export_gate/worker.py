@@ -47,6 +47,10 @@ def carry_out(request: Mapping[str, Any], job: Path, tables: Path) -> dict[str, 
         from export_gate.file.reading import file_lane
 
         return file_lane(request, job)
+    if request.get("lane") == "match":
+        from export_gate.rawmatch.carrying import carry_out_match
+
+        return carry_out_match(request, job, tables)
     spec = load_job(job)
     product = next(one for one in spec.products if one.name == request["product"])
     if isinstance(product, ChartProduct | ReportProduct) and not request["preview"]:

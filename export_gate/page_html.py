@@ -39,7 +39,7 @@ dd dl, dd ol { margin-left: 0; }
 dl dd { margin: 0 0 .3rem 1rem; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; margin: .4rem 0 .8rem; }
 table.data { width: auto; min-width: 24rem; }
-th { text-align: left; color: var(--quiet); font-weight: 600; border-bottom: 1px solid var(--quiet); }
+th { overflow-wrap: normal; text-align: left; color: var(--quiet); font-weight: 600; border-bottom: 1px solid var(--quiet); }
 th, td { padding: .3rem .6rem .3rem 0; vertical-align: top; }
 td { border-bottom: 1px solid var(--line); }
 .n { text-align: right; font-variant-numeric: tabular-nums; padding-right: 1.2rem; }

@@ -23,7 +23,7 @@ from tests.fixtures_domain import WorldAt
 
 ROOT = Path(__file__).resolve().parents[2]
 PICTURES = ROOT / "docs" / "pictures"
-WIDTH, HEIGHT = 1080, 3000
+WIDTH, HEIGHT = 1080, 4000
 WORDS = {
     Language.ZH: ("北区人数偏少，请再看一眼。", "各组人数均已加噪，同意出域。", "用途写得过宽，暂不同意。"),
     Language.EN: ("The north is small; look twice.", "Every group is measured with noise.", "The purpose is too wide."),

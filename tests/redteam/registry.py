@@ -67,6 +67,7 @@ _RAW, _CELLS, _TOLD = "test_raw_match", "test_cells_triplets", "test_differencin
 _FILES, _MODELS, _STATISTIC = "test_file_containers", "test_model_attacks", "test_statistic_attacks"
 _RAW_TWINS = (Chosen(_RAW, "test_an_innocent_twin_passes"), Chosen(_RAW, "test_aggregates_of_a_real_table_pass"))
 _HASHED = r"^(token|sha|sm3|end of sha|md5|salted|keyed|format-preserving)"
+_DISGUISED = "disguised|hidden|made to cancel|multiplied|lent|scaled|parts|through a step|moving"
 _PLAIN = r"^(clear|mobile|mail|name with date of birth)$"
 
 
@@ -76,11 +77,7 @@ def _cells(id_: str, title: str, subject: str) -> Triplet:
         id_,
         title,
         (Chosen(_CELLS, refused, subject, _DISGUISED),),
-        (
-            Chosen(
-                _CELLS, refused, subject + ".*(disguise[dr]|hidden|made to cancel|multiplied|lent|scaled|parts|step)"
-            ),
-        ),
+        (Chosen(_CELLS, refused, f"{subject}.*({_DISGUISED})"),),
         (Chosen(_CELLS, passes, subject),),
     )
 

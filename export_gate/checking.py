@@ -290,20 +290,12 @@ def _model(gate: Gatekeeper, case: Case, product: ModelProduct) -> Made:
 def _file(gate: Gatekeeper, case: Case, product: FileProduct) -> Made:
     if case.export.run is None:
         raise DefinitionError("export.run-missing")
-    handed = Handed(
-        product=product,
-        spec=case.spec,
-        run=case.export.run,
-        export=case.export.id,
-        tenant=case.tenant,
-        scenario=case.scenario,
-        person=case.export.requested_by,
-        grade=case.grade,
-    )
+    export, subjects = case.export, max((source.rows for source in case.sources), default=0)
+    whom = (case.tenant, case.scenario, export.requested_by)
+    handed = Handed(product, case.spec, case.export.run, export.id, *whom, case.grade, subjects)
     taken = take_file(gate, handed)
-    # Nobody knows what a run's code made a column from: from anything that it could read.
-    sources = [f"{_nodes(case)[name]}#{column}" for name, columns in sorted(case.columns.items()) for column in columns]
-    return Made(taken.files, taken.findings, dict.fromkeys(product.columns or [product.name], sources))
+    # No columns: what a run's code made anything from nobody knows, so in the graph it comes from all that it could read.
+    return Made(taken.files, taken.findings, {})
 
 
 def _work(gate: Gatekeeper, case: Case, numbered: tuple[str, ...] = ()) -> dict[str, Any]:

@@ -78,7 +78,7 @@ def preview(gate: Gatekeeper, session: Session, job_id: str, product: str | None
     request = {"subjects": {n: d.subject_column for n, d in datasets.items() if d.subject_column}, "preview": True}
     with zone_opened(domain, grant, Zone.VIEW) as folder:
         tables = {name: folder / granted[dataset].id for name, dataset in spec.inputs.items()}
-        for one in filter(_described, chosen):
+        for one in (each for each in chosen if not isinstance(each, FileProduct)):
             asked = {**request, "product": one.name, "seed": secrets.randbelow(2**32), "purpose": purpose}
             yield _preview(one, gate.work(asked, frozen_folder(domain, job), tables, job.scenario, session.person))
     with domain.change(session.actor) as change:
@@ -120,6 +120,7 @@ def _preview_file(gate: Gatekeeper, product: FileProduct, run: str, scenario: st
         rows=table.rows if table else [],
         card={"run": run, "bytes": size, "bytes_reserved": product.size, "bits": capacity(product.size)},
         remarks=[(one.reason, one.params) for one in taken.findings if not one.verdict.lets_out],
+        files={file.name: file.data for file in taken.files},
     )
 
 

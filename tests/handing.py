@@ -9,12 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+from deltalake import write_deltalake
+
 from export_gate import checking, exports
 from export_gate.exports import Export
 from export_gate.gatekeeper import Gatekeeper
 from export_gate.worker import carry_out
 from jobs import promotion, runs, submitting
 from jobs.supervisor import outbox_opened
+from tests import telling
+from tests.factories import COLUMNS
 from tests.fixtures_domain import WorldAt
 from tests.fixtures_lanes import Signal, carry, promoted, queued
 from tests.worlds import World
@@ -49,19 +54,24 @@ run = "work"
 {described}
 """
 TABLE = 'path = "left"\nformat = "{form}"\nbytes = 4096\n'
-COLUMNS = 'columns = { district = "text", visits = "integer", share = "decimal(2)" }\n'
+DECLARED = 'columns = { district = "text", visits = "integer", share = "decimal(2)" }\n'
 TABLES = ("csv", "json-lines", "parquet", "arrow")
 
 
 def described(form: str, size: int = 4096) -> str:
     """The lines of a product that describe a file called ``left``."""
     lines = TABLE.format(form=form).replace("4096", str(size))
-    return lines + (COLUMNS if form in TABLES else "")
+    return lines + (DECLARED if form in TABLES else "")
 
 
 def open_world(world_at: WorldAt, bits: int = 10_000_000) -> World:
-    """A world with a promoted job and caps of bits that leave room for files."""
+    """A world with a promoted job, raw tables to search files for, and caps of bits that leave room for files."""
     world = promoted(world_at)
+    for name, columns in COLUMNS.items():
+        rows = {column: [f"{column} of subject {number:06d}" for number in range(100)] for column in columns}
+        raw = world.domain.raw(world.ids[name]) / "table"
+        raw.parent.mkdir(parents=True, exist_ok=True)
+        write_deltalake(raw, pa.table(rows))
     world.domain = replace(world.domain, settings={**world.domain.settings, "bits": {"scenario": bits, "tenant": bits}})
     return world
 
@@ -101,13 +111,15 @@ def leave(
 
 
 @dataclass(frozen=True)
-class Desk(Gatekeeper):
-    """The gate with its parser in this process; the wall around it is tried elsewhere."""
+class Desk(telling.Desk):
+    """The gate with its workers in this process; the wall around them is tried elsewhere."""
 
     def work(
         self, request: Mapping[str, Any], job: Path, tables: Mapping[str, Path], scenario: str, person: str
     ) -> dict[str, Any]:
-        """Carry a request out on one file that lies as it does in the jail."""
+        """Carry a request out; a file that is to be parsed lies as it does in the jail, and no table beside it."""
+        if job.is_dir():
+            return super().work(request, job, tables, scenario, person)
         assert not tables
         folder = Path(tempfile.mkdtemp(dir=self.domain.home))
         try:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from export_gate.artefact import File, card_file
+from export_gate.attacks.precision import Sheet
+from export_gate.checks import Subject, run_checks
 from export_gate.file.canonical import Canonical, Picture, Table, from_wire
 from export_gate.file.capacity import capacity
 from export_gate.file.cells import Column
@@ -19,7 +21,7 @@ from export_gate.file.limits import JAIL_LIMITS, MOST_BYTES, MOST_READ
 from export_gate.file.personal import look_for_persons
 from export_gate.file.problem import HIGHEST_LINE, PROBLEMS
 from export_gate.finding import Finding, Verdict
-from export_gate.gatekeeper import Gatekeeper
+from export_gate.gatekeeper import Gatekeeper, WorkerFailedError
 from export_gate.policy import Label
 from jobs.bits import BitClaim, Purpose, caps_of, charge_bits
 from jobs.runs import get_run
@@ -35,7 +37,14 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class Handed:
-    """What the gate knows of a file before it looks: its description, the run that left it, for whom, the highest grade it could read."""
+    """What the gate knows of a file before it looks.
+
+    Attributes:
+        product, spec, run: its description, the job that holds it, and the run that left it.
+        export, tenant, scenario, person: for whom.
+        grade: the highest grade that the run could read.
+        subjects: the most rows of a table that it could read.
+    """
 
     product: FileProduct
     spec: Job
@@ -45,6 +54,7 @@ class Handed:
     scenario: str
     person: str
     grade: Grade
+    subjects: int
 
 
 @dataclass(frozen=True)
@@ -62,7 +72,6 @@ def take_file(gate: Gatekeeper, handed: Handed) -> Taken:
     Raises:
         BudgetError: the scenario's or the tenant's bits do not suffice; nothing was looked at.
         WorkStoppedError: the tenant may not work any more.
-        WorkerFailedError: the parser died, or what it answered is no answer.
         MissingPartError: the jail or the tenant's key is missing (law 7).
     """
     refused = _refused_unseen(gate, handed)
@@ -74,7 +83,7 @@ def take_file(gate: Gatekeeper, handed: Handed) -> Taken:
         # Committed before the file is opened; a crash after this line leaves a charge, never an unpaid look (laws 3 and 8).
         # A check that is asked for again after a crash was charged already: the same file gives the same answer.
         charge_bits(change, claim, caps_of(gate.domain))
-    taken = read_file(gate, handed.product, handed.run, handed.scenario, handed.person)
+    taken = read_file(gate, handed.product, handed.run, handed.scenario, handed.person, handed.subjects)
     params: dict[str, Param] = {"bits": bits, "bytes": handed.product.size}
     charged = Finding("file.bits", _VERSION, Verdict.REVIEW, "file.bits-charged", params, params)
     if taken.found is None:
@@ -83,11 +92,15 @@ def take_file(gate: Gatekeeper, handed: Handed) -> Taken:
     return Taken((*taken.files, card), (charged, *taken.findings), taken.found)
 
 
-def read_file(gate: Gatekeeper, product: FileProduct, run: str, scenario: str, person: str) -> Taken:
+def read_file(
+    gate: Gatekeeper, product: FileProduct, run: str, scenario: str, person: str, subjects: int | None = None
+) -> Taken:
     """Read a file that a run left and judge it; without a charge, so of a development run alone (or after ``take_file`` charged it).
 
+    ``subjects`` is from how many rows a number in it was made at most, where that is known.
+
     Raises:
-        WorkStoppedError, WorkerFailedError, MissingPartError: as ``take_file``.
+        WorkStoppedError, MissingPartError: as ``take_file``.
     """
     request = {
         "lane": "file",
@@ -100,8 +113,11 @@ def read_file(gate: Gatekeeper, product: FileProduct, run: str, scenario: str, p
         refused = _refused_outside(path)
         if refused:
             return Taken((), refused)
-        answer = replace(gate, limits=JAIL_LIMITS).work(request, path, {}, scenario, person)
-    return _judged(product, answer)
+        try:
+            answer = replace(gate, limits=JAIL_LIMITS).work(request, path, {}, scenario, person)
+        except WorkerFailedError:
+            return Taken((), _cannot_check("file.no-answer"))
+    return _judged(product, answer, subjects)
 
 
 def _refused_unseen(gate: Gatekeeper, handed: Handed) -> tuple[Finding, ...]:
@@ -129,7 +145,7 @@ def _refused_outside(path: Path) -> tuple[Finding, ...]:
     return _cannot_check("file.too-large") if path.stat().st_size > MOST_READ else ()
 
 
-def _judged(product: FileProduct, answer: Mapping[str, Any]) -> Taken:
+def _judged(product: FileProduct, answer: Mapping[str, Any], subjects: int | None) -> Taken:
     """Judge what the parser answered; its words are a stranger's, so only known ones count."""
     problem, line = answer.get("problem"), answer.get("line", 0)
     if problem in PROBLEMS and type(line) is int and 0 <= line <= HIGHEST_LINE:
@@ -144,7 +160,16 @@ def _judged(product: FileProduct, answer: Mapping[str, Any]) -> Taken:
     params: dict[str, Param] = {"format": f"label.file.{product.format}", "bytes": len(found.data)}
     made = Finding("file.form", _VERSION, Verdict.NO_ATTACK_SUCCEEDED, "file.written-anew", params, params)
     findings = (made, *look_for_persons(found), _eyes(found))
-    return Taken(found.files, findings, found)
+    return Taken(found.files, (*findings, *_attacks(found, findings, subjects)), found)
+
+
+def _attacks(found: Canonical, before: tuple[Finding, ...], subjects: int | None) -> tuple[Finding, ...]:
+    """Attack a table by what it says alone: summaries of small groups, coefficients, digits (B9–B11)."""
+    if not isinstance(found, Table):
+        return ()
+    names = tuple(column.name for column in found.columns)
+    sheet = Sheet(names, tuple(tuple(cell or "" for cell in row) for row in found.rows), subjects)
+    return run_checks(Subject("file", sheet), before)
 
 
 def _eyes(found: Canonical) -> Finding:

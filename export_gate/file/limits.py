@@ -27,7 +27,7 @@ JAIL_LIMITS = Limits(
     processes=64,
     seconds=60,
     cores=1,
-    outbox_bytes=64 << 20,
+    outbox_bytes=16 << 20,
     outbox_files=4,
     log_bytes=64 << 10,
 )

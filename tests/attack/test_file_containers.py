@@ -347,7 +347,7 @@ def test_a_parser_that_was_taken_over_gets_nothing_out(shared: World, name: str)
     found = handing.take(Gatekeeper(shared.domain, Broken(TAKEN_OVER[name])), shared, job, run)
     assert monotonic() - begun < SECONDS
     assert (found.state, found.verdict) == (ExportState.REFUSED, "cannot check")
-    assert handing.reasons(found) & {"gate.not-carried-out", "file.no-answer"}
+    assert handing.reasons(found) == {"file.bits-charged", "file.no-answer", "policy.needs-reason"}
     assert nothing_left(shared)
 
 
@@ -367,6 +367,26 @@ def test_the_parser_sees_one_file_and_its_description_and_no_table(shared: World
     found = handing.take(Gatekeeper(shared.domain, Broken(SEEN)), shared, job, run)
     (said,) = [one["params"]["line"] for one in found.reasons if one["reason"] == "file.empty"]
     assert said == 21
+
+
+def unfolding() -> bytes:
+    """A Parquet file of a few kilobytes that unfolds to four gigabytes: one long text, named by every row."""
+    one = pa.array(["x" * 10**6])
+    rows = pa.DictionaryArray.from_arrays(pa.array(np.zeros(4096, dtype=np.int32)), one)
+    numbers = pa.array(np.zeros(4096, dtype=np.int64))
+    table = pa.table({"district": rows, "visits": numbers, "share": numbers})
+    return files.parquet(table, compression="zstd", store_schema=False)
+
+
+@needs_jail
+@pytest.mark.jail
+def test_what_unfolds_to_gigabytes_dies_in_the_jail(shared: World) -> None:
+    data = unfolding()
+    assert len(data) < 100_000
+    found, left = handed(shared, "parquet", data, Gatekeeper)
+    assert (found.state, left) == (ExportState.REFUSED, {})
+    assert handing.reasons(found) & {"file.no-answer", "file.bad-parquet"}
+    assert nothing_left(shared)
 
 
 REAL = ("a billion bytes of pixels", "a million rows of nothing", "60,000 brackets")

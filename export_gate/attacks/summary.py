@@ -20,6 +20,8 @@ CHECK, VERSION = "attacks.summary", 1
 MOST_IN_GROUP = 12
 """Larger groups are not enumerated: their sums leave more groups than can be counted."""
 MOST_STEPS = 50_000
+FEW = 4
+"""With fewer groups that fit than this, what somebody knows beside is likely to leave one."""
 _WIDEST = 400
 _MOST_EVIDENCE = 20
 
@@ -133,19 +135,27 @@ def _fits(summary: Summary, sums: range | None, taken: Sequence[int]) -> bool:
 
 
 def check_summaries(summaries: Sequence[Summary]) -> tuple[Finding, ...]:
-    """Judge what a table says of groups; one finding. A summary that says a mean at least is told when one group alone fits."""
+    """Judge what a table says of groups; one finding: one set of values that fits blocks, a few are for people to judge."""
     told: list[list[Param]] = []
+    few = 0
     looked = 0
     for one in summaries:
         if one.mean is None and one.median is None:
             continue
         looked += 1
-        found = groups(one)
+        found = groups(one, FEW)
+        few += found is not None and 1 < len(found) < FEW
         if found is not None and len(found) == 1:
             told.append([one.label, " ".join(map(str, found[0]))])
-    parameters: dict[str, Param] = {"most_in_group": MOST_IN_GROUP, "most_steps": MOST_STEPS, "most_told": 1}
-    evidence: dict[str, Param] = {"groups": looked, "told": json.dumps(told[:_MOST_EVIDENCE], ensure_ascii=False)}
+    parameters: dict[str, Param] = {"most_in_group": MOST_IN_GROUP, "most_steps": MOST_STEPS, "few": FEW}
+    evidence: dict[str, Param] = {
+        "groups": looked,
+        "nearly_told": few,
+        "told": json.dumps(told[:_MOST_EVIDENCE], ensure_ascii=False),
+    }
     if told:
         return (Finding(CHECK, VERSION, Verdict.BLOCK, CHECK, {}, parameters, evidence),)
+    if few:
+        return (Finding(CHECK, VERSION, Verdict.REVIEW, "attacks.summary-few", {}, parameters, evidence),)
     passed = Verdict.NO_ATTACK_SUCCEEDED
     return (Finding(CHECK, VERSION, passed, "attacks.passed", {"check": CHECK}, parameters, evidence),)

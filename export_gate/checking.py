@@ -26,6 +26,7 @@ from export_gate.lanes import question_of
 from export_gate.ledger import Caps, Claim, admit, question_key, store_answer, stored_answer
 from export_gate.origins import column_sources, feature_sources
 from export_gate.policy import LABELS, check_grade
+from export_gate.rawmatch.asking import search_made
 from export_gate.records.judging import Judged
 from export_gate.records.remembering import NO_SUBJECTS, Asked, judged, keep_all, opened_numbers
 from export_gate.records.tries import check_tries
@@ -107,7 +108,7 @@ def check_export(gate: Gatekeeper, identity: str, caps: Caps | None = None) -> E
             # Before anything is charged: the gate's own jail opens full rows, like a production run's (law 7).
             check_held(connection, name_of(domain.settings))
     try:
-        made = _make(gate, case, caps or Caps())
+        made = search_made(gate, case, _make(gate, case, caps or Caps()), _seed(domain, case))
     except BudgetError:
         reason = "file.over-bits" if isinstance(case.product, FileProduct) else "gate.over-budget"
         finding = Finding("budget.limit", 1, Verdict.BLOCK, reason)

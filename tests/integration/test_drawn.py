@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import json
 import os
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 from PIL import Image
 
+from console.main import main
 from export_gate import exports, release
 from export_gate.checking import check_export
 from export_gate.exports import Export
@@ -27,6 +32,7 @@ from jobs.jail.bubblewrap import BubblewrapJail
 from jobs.jail.probe import BWRAP
 from lineage.errors import GateRefusedError, WaitingError
 from lineage.graph import Graph
+from sandbox import domain as domains
 from sandbox.grants import Zone, get_grant, tables_of, zone_opened
 from tests.factories import Stage, World, refused
 from tests.fixtures_domain import WorldAt
@@ -34,6 +40,10 @@ from tests.selftests import file_real
 from tests.telling import Rows, approve, desk, grant_of, people, provision_rows
 
 
+NEEDS_JAIL = pytest.mark.skipif(
+    os.geteuid() != 0 or not BWRAP.exists() or shutil.which("gocryptfs") is None, reason="needs root and bubblewrap"
+)
+DRAWN = {"chart.png", "chart.svg"}
 JOB = """
 [job]
 name = "drawn"
@@ -114,16 +124,14 @@ def let_out(world: World, found: Export) -> Path:
 
 
 @pytest.mark.jail
-@pytest.mark.skipif(
-    os.geteuid() != 0 or not BWRAP.exists() or shutil.which("gocryptfs") is None, reason="needs root and bubblewrap"
-)
+@NEEDS_JAIL
 def test_the_whole_way(world: World) -> None:
     jailed = Gatekeeper(world.domain, BubblewrapJail())
     table = ask(world, "by_district", desk(world))
     let_out(world, table)
     chart = ask(world, "map", jailed)
     seen = inspect(world.domain, world.session("reviewer"), chart.id)
-    assert set(seen) == {"chart.png", "chart.svg"}
+    assert set(seen) == DRAWN
     _picture(seen)
     drawn = let_out(world, chart)
     report = ask(world, "summary", jailed)
@@ -168,13 +176,20 @@ def test_a_chart_waits_for_its_numbers(world: World) -> None:
     assert check_export(gate, identity).state is ExportState.IN_REVIEW
 
 
-def test_previews_show_the_view_and_nothing_is_released(world: World) -> None:
+def fill_view(world: World) -> None:
+    """Give the view twenty people's rows, as provisioning does."""
     with world.domain.read() as connection:
         given = get_grant(connection, world.ids["grant:medica"])
         (view,) = tables_of(connection, given, Zone.VIEW).values()
     rows = people(20)
     with zone_opened(world.domain, given, Zone.VIEW) as folder:
         write_deltalake(folder / view.id, pa.table({name: [one[name] for one in rows] for name in rows[0]}))
+        for path in (folder / view.id, *(folder / view.id).rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def test_previews_show_the_view_and_nothing_is_released(world: World) -> None:
+    fill_view(world)
     shown = {one.product: one for one in preview(desk(world), world.session("processor"), world.ids["job"])}
     assert set(shown) == {"by_district", "map", "summary"}
     assert set(shown["map"].files) == {"chart.png", "chart.svg"}
@@ -215,3 +230,35 @@ def _again(world: World, gate: Gatekeeper, *, spec: str) -> Export:
         ask(world, "map", gate)
     let_out(world, ask(world, "by_district", gate))
     return ask(world, "map", gate)
+
+
+@pytest.mark.jail
+@NEEDS_JAIL
+def test_the_whole_way_by_command_line(world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Preview with its picture kept, request, look, decisions, release, fetching and verification of a chart."""
+    fill_view(world)
+    let_out(world, ask(world, "by_district", desk(world)))
+    monkeypatch.setattr(domains, "open_domain", partial(domains.open_domain, clock=world.hands))
+
+    def typed(login: str, *words: str) -> dict[str, Any]:
+        monkeypatch.setenv("SHUZHA_TOKEN", world.tokens[login])
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            assert main([*words, "--home", str(world.domain.home), "--json"]) == 0, out.getvalue()
+        return dict(json.loads(out.getvalue().splitlines()[-1]))
+
+    job, kept = world.ids["job"], tmp_path / "kept"
+    assert set(typed("processor", "job", "preview", job, "--product", "map", "--into", str(kept))["files"]) == DRAWN
+    assert {path.name for path in (kept / "map").iterdir()} == DRAWN
+    export = str(typed("processor", "export", "request", job, "map")["export"])
+    page = tmp_path / "page.html"
+    for login in ("reviewer", "expert", "officer"):
+        assert {one["name"] for one in typed(login, "export", "inspect", export)["files"]} == DRAWN
+        typed(login, "export", "inspect", export, "--page", str(page))
+        assert "data:image/png;base64," in page.read_text()
+        with world.domain.read() as connection:
+            digest = str(exports.get_export(connection, export).evidence_digest)
+        typed(login, "export", "approve", export, "--reason", "read", "--digest", digest)
+    typed("processor", "export", "fetch", export, "--into", str(tmp_path / "inbox"))
+    key = world.domain.home / "public" / "domain.pub"
+    typed("processor", "release", "verify", str(tmp_path / "inbox" / export), "--key", str(key))

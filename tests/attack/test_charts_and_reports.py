@@ -196,19 +196,24 @@ def _found(value: dict[str, Any]) -> Any:
     return findings_from_json([value])[0]
 
 
+PARTS = pytest.mark.parametrize("part", ["leak", "disguise", "innocent"])
+
+
+@PARTS
 @pytest.mark.parametrize("row", CHARTS, ids=lambda row: row.name)
-def test_a_description_carries_nothing_of_its_own(row: Triplet) -> None:
-    assert said_of_chart(row.leak) is not Verdict.NO_ATTACK_SUCCEEDED
-    assert said_of_chart(row.disguise) is not Verdict.NO_ATTACK_SUCCEEDED
-    assert said_of_chart(row.innocent) is Verdict.NO_ATTACK_SUCCEEDED
-    draw(read_spec(json.dumps(row.innocent), NUMBERS.columns), NUMBERS)
+def test_a_description_carries_nothing_of_its_own(row: Triplet, part: str) -> None:
+    description = getattr(row, part)
+    if part != "innocent":
+        assert said_of_chart(description) is not Verdict.NO_ATTACK_SUCCEEDED
+        return
+    assert said_of_chart(description) is Verdict.NO_ATTACK_SUCCEEDED
+    draw(read_spec(json.dumps(description), NUMBERS.columns), NUMBERS)
 
 
+@PARTS
 @pytest.mark.parametrize("row", TEXTS, ids=lambda row: row.name)
-def test_a_text_is_told_for_what_it_holds(row: Triplet) -> None:
-    assert said_of_report(row.leak) is not Verdict.NO_ATTACK_SUCCEEDED
-    assert said_of_report(row.disguise) is not Verdict.NO_ATTACK_SUCCEEDED
-    assert said_of_report(row.innocent) is Verdict.NO_ATTACK_SUCCEEDED
+def test_a_text_is_told_for_what_it_holds(row: Triplet, part: str) -> None:
+    assert (said_of_report(getattr(row, part)) is Verdict.NO_ATTACK_SUCCEEDED) is (part == "innocent")
 
 
 def test_a_key_that_is_written_twice_is_refused() -> None:
@@ -250,16 +255,17 @@ DRAWINGS = (
 )
 
 
+@PARTS
 @pytest.mark.parametrize("row", DRAWINGS, ids=lambda row: row.name)
-def test_a_drawing_is_ink_alone(row: Triplet) -> None:
-    known = {"北城区"}
-    for hidden in (row.leak, row.disguise):
-        try:
-            shown = rebuild(SVG.format(hidden), "Noto Sans CJK SC", known)
-        except DefinitionError:
-            continue
-        assert not re.search(r"LEAK|123", shown)
-    assert len(rebuild(SVG.format(row.innocent), "Noto Sans CJK SC", known)) > len(SVG)
+def test_a_drawing_is_ink_alone(row: Triplet, part: str) -> None:
+    try:
+        shown = rebuild(SVG.format(getattr(row, part)), "Noto Sans CJK SC", {"北城区"})
+    except DefinitionError:
+        assert part != "innocent"
+        return
+    if part == "innocent":
+        assert len(shown) > len(SVG)
+    assert not re.search(r"LEAK|0\.123|0001", shown)
 
 
 def test_a_picture_ends_where_its_pixels_end_and_is_drawn_the_same_again() -> None:

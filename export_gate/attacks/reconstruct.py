@@ -53,7 +53,7 @@ def check_reconstruction(union: Union, policy: CellPolicy) -> tuple[Finding, ...
         result = _search(union.new, chosen, measure, rule)
         fresh, unknown = _judged(union.new, chosen, measure, result, rule)
         found += [(measure, one) for one in fresh]
-        open_ += unknown + (not result.consistent)
+        open_ += unknown + result.undecided + (not result.consistent)
         counts = f"{result.combinations} {result.cleared} {result.undecided}"
         searched[measure.argument] = f"{result.method}: {counts}" if result.consistent else "inconsistent"
     evidence: dict[str, Param] = {

@@ -224,3 +224,11 @@ def test_too_many_combinations_are_looked_at_by_people() -> None:
     wide = [table(people((40, 40), 4000, seed), (0, 1), name=str(seed)) for seed in (1, 2)]
     renamed = Told("other", "people", ("b0", "b1"), {}, wide[1].cells, wide[1].numbers)
     assert judged(Story(lambda: [renamed], lambda: wide[0], Verdict.REVIEW)).verdict is Verdict.REVIEW
+
+
+def test_what_was_not_decided_is_looked_at_by_people() -> None:
+    rows = people((16, 16, 16), 9000, 3)
+    earlier = [table(rows, (0, 1), base=5), table(rows, (1, 2), base=5)]
+    found = judged(Story(lambda: earlier, lambda: table(rows, (0, 2), base=5), Verdict.REVIEW))
+    assert "passing" in str(found.evidence["searched"])
+    assert found.verdict is Verdict.REVIEW

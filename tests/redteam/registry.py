@@ -65,6 +65,7 @@ class Triplet:
 
 _RAW, _CELLS, _TOLD = "test_raw_match", "test_cells_triplets", "test_differencing_across_releases"
 _FILES, _MODELS, _STATISTIC = "test_file_containers", "test_model_attacks", "test_statistic_attacks"
+_DRAWN = "test_charts_and_reports"
 _RAW_TWINS = (Chosen(_RAW, "test_an_innocent_twin_passes"), Chosen(_RAW, "test_aggregates_of_a_real_table_pass"))
 _HASHED = r"^(token|sha|sm3|end of sha|md5|salted|keyed|format-preserving)"
 _DISGUISED = "disguised|hidden|made to cancel|multiplied|lent|scaled|parts|through a step|moving"
@@ -80,6 +81,11 @@ def _cells(id_: str, title: str, subject: str) -> Triplet:
         (Chosen(_CELLS, refused, f"{subject}.*({_DISGUISED})"),),
         (Chosen(_CELLS, passes, subject),),
     )
+
+
+def _drawn(place: str, title: str, function: str) -> Triplet:
+    leak, disguise, innocent = (Chosen(_DRAWN, function, f"-{part}$") for part in Part)
+    return Triplet(f"B22 ({place})", title, (leak,), (disguise,), (innocent,))
 
 
 def _files(id_: str, title: str) -> Triplet:
@@ -185,6 +191,9 @@ TRIPLETS: tuple[Triplet, ...] = (
         (Chosen(_MODELS, "test_a_tree_with_enough_people_in_every_leaf_passes"),),
     ),
     _files("B20", "data in a Parquet or Arrow file beside its cells"),
+    _drawn("chart", "data in a chart's description", "test_a_description_carries_nothing_of_its_own"),
+    _drawn("drawing", "data in a drawing beside its ink", "test_a_drawing_is_ink_alone"),
+    _drawn("report", "data in the words of a report", "test_a_text_is_told_for_what_it_holds"),
     _files("B23", "data in or behind a picture"),
     Triplet(
         "B24",

@@ -30,11 +30,12 @@ _LONG = 11
 
 @dataclass
 class Seen:
-    """What was found of one kind: places in its list, real and decoys'; ``alone`` are long ones between other characters."""
+    """What was found of one kind: places in its list, real and decoys'; ``alone`` and ``decoys_alone`` stood for themselves."""
 
     real: set[int] = field(default_factory=set)
     decoys: set[int] = field(default_factory=set)
     alone: set[int] = field(default_factory=set)
+    decoys_alone: set[int] = field(default_factory=set)
     where: dict[int, str] = field(default_factory=dict)
 
 
@@ -72,6 +73,8 @@ class Search:
         seen = self.seen.setdefault(owner.kind, Seen())
         if owner.decoy:
             seen.decoys.add(owner.place)
+            if alone:
+                seen.decoys_alone.add(owner.place)
             return
         seen.real.add(owner.place)
         seen.where.setdefault(owner.place, where)
@@ -131,11 +134,14 @@ def _verdict(patterns: Patterns, kind: str, seen: Seen) -> Verdict:
     if not seen.real:
         return Verdict.NO_ATTACK_SUCCEEDED
     made = len(patterns.decoys[kind])
-    chance = Fraction(len(seen.decoys) * patterns.sizes[kind], made) if made else Fraction(0)
-    if chance:
-        return Verdict.BLOCK if len(seen.real) > _CHANCE * chance + _FEW else Verdict.REVIEW
-    strong = "+" in kind or min(len(fold(patterns.values[kind][n].encode())) for n in seen.real) >= STRONG
-    return Verdict.BLOCK if strong or seen.alone or len(seen.real) >= _FEW else Verdict.REVIEW
+    scale = Fraction(patterns.sizes[kind], made) if made else Fraction(1)
+    strong = "+" in kind or any(len(fold(patterns.values[kind][n].encode())) >= STRONG for n in seen.real)
+    if (strong and not seen.decoys) or (seen.alone and not seen.decoys_alone):
+        return Verdict.BLOCK
+    if len(seen.real) > _CHANCE * len(seen.decoys) * scale + _FEW * scale:
+        return Verdict.BLOCK
+    # Decoys were met too: what was found is what chance finds. Without them one or two may be chance or not.
+    return Verdict.NO_ATTACK_SUCCEEDED if seen.decoys and not strong else Verdict.REVIEW
 
 
 def _shown(search: Search) -> Sequence[Mapping[str, object]]:

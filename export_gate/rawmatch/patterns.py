@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 STRONG = 14
 """Identifiers of so many bytes are found by chance in no text of a size that leaves."""
-MOST_DECOYS = 20_000
+MOST_DECOYS = 100_000
+MOST_STRONG_DECOYS = 2_000
+"""Short identifiers are what chance finds; for long ones a few decoys show that it does not."""
 _PART = 3
 _LARGEST_WORD = 2**64
 _TOKEN = 32
@@ -120,7 +122,8 @@ def decoys(values: Sequence[str], seed: int) -> tuple[str, ...]:
     known = set(values)
     made: list[str] = []
     for length, alike in sorted(by_length.items()):
-        wanted = min(len(alike), -(-MOST_DECOYS * len(alike) // len(values)))
+        most = MOST_STRONG_DECOYS if length >= STRONG else MOST_DECOYS
+        wanted = min(len(alike), -(-most * len(alike) // len(values)))
         parts = [
             [alike[n][start : start + _PART] for n in _mixed(len(alike), seed + start)[:wanted].tolist()]
             for start in range(0, length, _PART)

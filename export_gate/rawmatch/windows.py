@@ -25,8 +25,8 @@ WINDOW = 8
 _MULTIPLIER = 0x9E3779B97F4A7C15
 _CHUNK = 1 << 17
 _STRIDE = 4
-_MOST_STRIDED = 4_000_000
-_SIEVE_BITS = 23
+_MOST_STRIDED = 300_000
+_SMALLEST_SIEVE, _LARGEST_SIEVE = 14, 25
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,8 +95,10 @@ def build_groups(groups: Iterable[tuple[NDArray[np.uint8], Places]]) -> Index | 
     stride = min(_STRIDE, shortest - WINDOW + 1) if count <= _MOST_STRIDED else 1
     made = tuple(_group(matrix, owners, stride) for matrix, owners in long)
     windows = np.unique(np.concatenate([group.windows for group in made]))
-    sieve = np.zeros(1 << _SIEVE_BITS, dtype=bool)
-    sieve[_slots(windows)] = True
+    # Some 30 places a window: one in 30 of the others is looked up in vain.
+    bits = min(max(len(windows).bit_length() + 5, _SMALLEST_SIEVE), _LARGEST_SIEVE)
+    sieve = np.zeros(1 << bits, dtype=bool)
+    sieve[_slots(windows, bits)] = True
     return Index(made, stride, sieve, windows)
 
 
@@ -112,11 +114,11 @@ def _group(matrix: NDArray[np.uint8], owners: Places, stride: int) -> Group:
     return Group(matrix, owners, words[order], rows, np.repeat(shifts, len(matrix))[order])
 
 
-def _slots(words: Words) -> NDArray[np.int64]:
+def _slots(words: Words, bits: int) -> NDArray[np.int64]:
     import numpy as np
 
     mixed = words * np.uint64(_MULTIPLIER)
-    mixed >>= np.uint64(64 - _SIEVE_BITS)
+    mixed >>= np.uint64(64 - bits)
     return mixed.view(np.int64)
 
 
@@ -155,12 +157,12 @@ def _candidates(index: Index, data: NDArray[np.uint8]) -> Iterator[Places]:
     """Give the places at which some pattern's window stands."""
     import numpy as np
 
-    step = _CHUNK * index.stride
+    step, bits = _CHUNK * index.stride, len(index.sieve).bit_length() - 1
     for start in range(0, len(data) - WINDOW + 1, step):
         part = data[start : start + step + WINDOW - 1]
         count = (len(part) - WINDOW) // index.stride + 1
         words = np.ndarray((count,), "<u8", part, strides=(index.stride,))
-        places = np.flatnonzero(index.sieve[_slots(words)])
+        places = np.flatnonzero(index.sieve[_slots(words, bits)])
         if len(places):
             exact = np.searchsorted(index.windows, words[places])
             exact[exact == len(index.windows)] = 0

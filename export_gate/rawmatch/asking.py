@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from export_gate.finding import worst
 from export_gate.findings import findings_from_json
 from export_gate.gatekeeper import Gatekeeper
+from export_gate.rawmatch.carrying import RECORDS
 from export_gate.rawmatch.gathering import laid_ready
 from jobs.spec import FileProduct
+from sandbox.grants import zone_opened
 
 
 if TYPE_CHECKING:
@@ -33,7 +38,18 @@ def search_made(gate: Gatekeeper, case: Case, made: Made, seed: int) -> Made:
     """
     if not made.files or not worst(made.findings).lets_out:
         return made
-    request = {"lane": "match", "seed": seed, "opaque": isinstance(case.product, FileProduct)}
-    with laid_ready(gate.domain, case.grant, made.files) as folders:
-        result = gate.work(request, case.folder, folders, case.scenario, case.export.requested_by)
+    opaque = isinstance(case.product, FileProduct)
+    request = {"lane": "match", "seed": seed, "opaque": opaque}
+    with laid_ready(gate.domain, case.grant, made.files) as folders, _records(gate, case, opaque=opaque) as records:
+        result = gate.work(request, case.folder, {**folders, **records}, case.scenario, case.export.requested_by)
     return replace(made, findings=(*made.findings, *findings_from_json(result["findings"])))
+
+
+@contextmanager
+def _records(gate: Gatekeeper, case: Case, *, opaque: bool) -> Iterator[dict[str, Path]]:
+    """Open the tables that a run read, where what it made may be their rows: what the gate makes itself it made of groups (B4)."""
+    if not opaque:
+        yield {}
+        return
+    with zone_opened(gate.domain, case.grant, case.zone) as folder:
+        yield {f"{RECORDS}{name}": folder / table.id for name, table in case.tables.items()}

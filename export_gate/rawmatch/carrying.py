@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from export_gate.finding import Finding
 from export_gate.findings import findings_to_json
+from export_gate.rawmatch.columns import read_columns
+from export_gate.rawmatch.disguise import Table, find_rows
 from export_gate.rawmatch.hashes import match_hashes, words_of
 from export_gate.rawmatch.match import match_identifiers
 from export_gate.rawmatch.patterns import Identifiers, Patterns
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 FILES, IDENTIFIERS = "files", "identifiers"
 """Names under which the two folders are mounted."""
+RECORDS = "records."
+"""What the names of mounted tables begin with, so that no input's name is taken for one of the folders."""
 _FILE = "identifiers.parquet"
 
 
@@ -60,7 +65,43 @@ def carry_out_match(asked: Mapping[str, Any], job: Path, tables: Path) -> dict[s
         if path.is_file()
     }
     identifiers = read_identifiers(tables / IDENTIFIERS)
-    return {"findings": findings_to_json(match(files, texts, identifiers, asked["seed"], opaque=asked["opaque"]))}
+    findings = match(files, texts, identifiers, asked["seed"], opaque=asked["opaque"])
+    records = [_numbers(path) for path in sorted(tables.glob(f"{RECORDS}*"))]
+    return {"findings": findings_to_json((*findings, *compare_rows(files, records)))}
+
+
+def compare_rows(files: Mapping[str, bytes], records: Sequence[Table]) -> Iterator[Finding]:
+    """Compare each table among the files with each table that was read (B4)."""
+    for data in files.values():
+        made = {name: numbers for name, values in read_columns(data).items() if (numbers := _as_numbers(values))}
+        if len({len(values) for values in made.values()}) == 1:
+            for seen in records:
+                yield find_rows(made, seen)
+
+
+def _as_numbers(values: Sequence[str]) -> list[float]:
+    try:
+        numbers = [float(value) for value in values]
+    except ValueError:
+        return []
+    return numbers if all(map(isfinite, numbers)) else []
+
+
+def _numbers(table: Path) -> Table:
+    """Read the numeric columns of a table's whole rows."""
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+    held = DeltaTable(table).to_pyarrow_dataset()
+    names = [field.name for field in held.schema if _is_number(field.type)]
+    rows = held.to_table(columns=names).drop_null()
+    return {name: rows.column(name).cast(pa.float64()).to_pylist() for name in names}
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
 def match(

@@ -149,4 +149,4 @@ def _thinned(rows: Values, size: int) -> Values:
     """Take evenly spaced rows, in the order in which provisioning laid them, which says nothing."""
     import numpy as np
 
-    return rows[np.linspace(0, len(rows) - 1, size).astype(int)]
+    return np.asarray(rows[np.linspace(0, len(rows) - 1, size).astype(int)])

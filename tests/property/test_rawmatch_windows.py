@@ -6,6 +6,7 @@ import base64
 import bz2
 import gzip
 import zlib
+from collections.abc import Callable, Mapping
 
 import zstandard
 from ahocorasick_rs import BytesAhoCorasick
@@ -19,7 +20,7 @@ from export_gate.rawmatch.windows import WINDOW, build, find
 FEW_LETTERS = st.text("01A", min_size=WINDOW, max_size=14).map(str.encode)
 TEXTS = st.text("01A", max_size=300).map(str.encode)
 SECRET = b"22010419900307123X"
-STEPS = {
+STEPS: Mapping[str, Callable[[bytes], bytes]] = {
     "base64": base64.b64encode,
     "base32": base64.b32encode,
     "base85": base64.b85encode,

@@ -97,6 +97,7 @@ def provision_rows(world: World, tenant: str, rows: Rows, version: int) -> None:
         known = {one.version for one in catalogue.versions_of(connection, dataset.id)}
     if version not in known:
         add_version(world, "health.visits", version)
+    _write_raw(world.domain.raw(dataset.id) / "table", rows, version)
     grants.ensure_key(world.domain, given)
     keys = ScenarioKeys.derive(world.domain.keys.tenant_key(given.tenant), tenant=given.tenant, scenario=given.scenario)
     for zone in grants.Zone:
@@ -109,6 +110,17 @@ def provision_rows(world: World, tenant: str, rows: Rows, version: int) -> None:
             grants.record_provisioned(
                 change, given, zone, dataset, version, table=table, columns=columns, rows=len(rows), record={}
             )
+
+
+def _write_raw(target: Path, rows: Rows, version: int) -> None:
+    """Put a version into RAW, where the gate looks for the identifiers that must not leave."""
+    import pyarrow as pa
+    from deltalake import DeltaTable, write_deltalake
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    held = DeltaTable(target).version() if DeltaTable.is_deltatable(str(target)) else -1
+    for _ in range(held, version):
+        write_deltalake(target, pa.table({name: [one[name] for one in rows] for name in rows[0]}), mode="overwrite")
 
 
 def _write(world: World, given: grants.Grant, folder: Path, rows: Rows, keys: ScenarioKeys) -> None:

@@ -21,7 +21,7 @@ from jobs.supervisor import outbox_opened
 from tests import telling
 from tests.factories import COLUMNS
 from tests.fixtures_domain import WorldAt
-from tests.fixtures_lanes import Signal, carry, promoted, queued
+from tests.fixtures_lanes import Signal, carry, fill_tables, promoted, queued
 from tests.worlds import World
 
 
@@ -65,8 +65,9 @@ def described(form: str, size: int = 4096) -> str:
 
 
 def open_world(world_at: WorldAt, bits: int = 10_000_000) -> World:
-    """A world with a promoted job, raw tables to search files for, and caps of bits that leave room for files."""
+    """A world with a promoted job, tables to search files for, and caps of bits that leave room for files."""
     world = promoted(world_at)
+    fill_tables(world)
     for name, columns in COLUMNS.items():
         rows = {column: [f"{column} of subject {number:06d}" for number in range(100)] for column in columns}
         raw = world.domain.raw(world.ids[name]) / "table"

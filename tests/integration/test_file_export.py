@@ -20,7 +20,7 @@ from jobs.runs import Stage, get_run, lane_of, queue
 from jobs.states import RunState
 from tests import handing, telling
 from tests.fixtures_domain import WorldAt
-from tests.fixtures_lanes import Ticking, fill_tables
+from tests.fixtures_lanes import Ticking
 from tests.worlds import World
 
 
@@ -60,7 +60,6 @@ def run_one(world: World, job: str, stage: Stage) -> str:
 
 def test_from_the_job_to_the_verified_release(world_at: WorldAt) -> None:
     world = handing.open_world(world_at)
-    fill_tables(world)
     gate = Gatekeeper(world.domain, BubblewrapJail())
     job = handing.submit(world, LINES, CODE)
     run_one(world, job, Stage.DEVELOPMENT)

@@ -2,10 +2,11 @@
 # make test    setup, then all tests (ARGS="tests/unit -k …" for some)   make fix    mend what a tool can mend
 # make setup   Python packages, jars, system parts                       make bench  the measurements
 # make lock    renew requirements.lock from pyproject.toml            make bench-jail  what the jail costs
+# make redteam every attack on the gate, each with a twin         make bench-peers  the same tables, asked of a peer
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := test
-.PHONY: setup demo test check fix bench bench-jail lock
+.PHONY: setup demo test check fix bench bench-jail bench-peers redteam lock
 ARGS ?=
 
 # python3 is another version on many machines; only 3.11 will do.
@@ -35,6 +36,12 @@ bench: setup
 
 bench-jail: setup
 	@.venv/bin/python benchmarks/bench_jail.py $(ARGS)
+
+bench-peers: setup
+	@.venv/bin/python benchmarks/peers.py
+
+redteam: setup
+	@.venv/bin/python benchmarks/redteam.py $(ARGS)
 
 lock: setup
 	@.tools/uv/bin/uv pip compile --quiet --system-certs pyproject.toml --extra dev --generate-hashes --python-version 3.11 -o requirements.lock

@@ -321,6 +321,8 @@ def acts_of(world: World, own: Mapping[str, str]) -> list[tuple[int, str, str]]:
     seen: dict[str, str] = {}
     done = []
     for act in ACTS:
+        # Things of one instant come in the order of their ids, which are drawn.
+        world.hands.forward(seconds=1)
         login = "rival-manager" if act.startswith("request make") else "rival-processor"
         answer = ask(world, login, fill(act, {}, own))
         texts = [

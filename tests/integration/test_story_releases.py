@@ -199,9 +199,14 @@ def test_reviewers_do_not_see_each_others_vote_before_both_voted(played: Played,
         assert len(visible_reviews(connection, played.session("zhou"), get_export(connection, in_review.id))) == 2
 
 
-def test_one_refusal_is_a_refusal(played: Played, in_review: Export) -> None:
+def test_one_refusal_lets_nothing_out_until_both_have_talked(played: Played, in_review: Export) -> None:
     decide(played, in_review, "sun")
     decide(played, in_review, "zhou", Decision.REFUSE)
+    assert state_of(played, in_review) is ExportState.CONSOLIDATION
+    with pytest.raises(ShuzhaError):
+        release(played.play.stage, in_review.id)
+    for reviewer in ("sun", "zhou"):
+        decide(played, in_review, reviewer, Decision.REFUSE)
     assert state_of(played, in_review) is ExportState.REFUSED
     with pytest.raises(ShuzhaError):
         agree(played, in_review)

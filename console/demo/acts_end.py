@@ -81,7 +81,7 @@ def _decide(play: Play, found: Export) -> None:
     release(play.stage, found.id)
     play.tell(
         "story.released",
-        f"shuzha export inspect {found.id}; shuzha export approve {found.id} --reason … --as sun | zhou | {OFFICER}",
+        f"shuzha export inspect {found.id}; shuzha export approve {found.id} --digest … --reason … --as sun | zhou | {OFFICER}",
         product=found.product,
         reviewers=listed((play.sessions[login].name for login in ("sun", "zhou")), play.door.language),
         who=play.sessions[OFFICER].name,
@@ -96,7 +96,8 @@ def audit(play: Play) -> None:
         graph = Graph.read(connection)
     origins = graph.origins(node)
     play.facts["origins"] = origins
-    sources = ", ".join(f"{one.facts.get('title', one.node)} ({one.facts.get('date', '')})" for one in origins.sources)
+    dated = [(one.facts.get("title", one.node), one.facts.get("date")) for one in origins.sources]
+    sources = ", ".join(f"{title} ({date})" if date else str(title) for title, date in dated)
     command = f"shuzha lineage show {node} --as wu"
     play.tell(
         "story.origins",

@@ -37,7 +37,7 @@ from sandbox.grants import Zone, get_grant, tables_of, zone_opened
 from tests.factories import Stage, World, refused
 from tests.fixtures_domain import WorldAt
 from tests.selftests import file_real
-from tests.telling import Rows, approve, desk, grant_of, people, provision_rows
+from tests.telling import approve, desk, grant_of, people, provision_rows
 
 
 NEEDS_JAIL = pytest.mark.skipif(
@@ -83,24 +83,12 @@ TEXT = """# 1 就诊简报
 """
 
 
-def deliver(world: World, rows: Rows) -> None:
-    """Put the provider's rows where an import would: products are searched for their identifiers."""
-    target = world.domain.raw(world.ids["health.visits"]) / "table"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    table = pa.table({name: [one[name] for one in rows] for name in rows[0]})
-    # A world's versions count from one, a Delta table's from nought.
-    write_deltalake(target, table)
-    write_deltalake(target, table, mode="overwrite")
-
-
 @pytest.fixture
 def world(world_at: WorldAt) -> World:
     made = world_at(Stage.SCENARIO)
     file_real(made.domain)
     grant_of(made, "medica")
-    rows: Rows = people(60)
-    provision_rows(made, "medica", rows, 1)
-    deliver(made, rows)
+    provision_rows(made, "medica", people(60), 1)
     folder = made.domain.home.parent / "drawn"
     folder.mkdir()
     (folder / "job.toml").write_text(JOB.format(scenario=made.ids["scenario"]))

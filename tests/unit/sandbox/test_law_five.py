@@ -146,6 +146,7 @@ def test_every_kind_of_entry_is_made_by_somebody() -> None:
         Kind.ACCESS_REFUSED,  # by the doors
         Kind.DOMAIN_UPGRADED,  # needs a database of an older version
         Kind.DOMAIN_RESTORED,  # needs a backup, and makes a domain of its own
+        Kind.EXPORT_ANSWERED,  # with the gate's next check
         Kind.GATE_RESUMED,  # after a restore only
         Kind.LOG_VERIFIED,  # by the doors
         Kind.PREVIEW_MADE,  # needs a jail
